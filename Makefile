@@ -1,0 +1,40 @@
+# Every target is one line of `make help`.
+.DEFAULT_GOAL := help
+.PHONY: help serve build test test-rust test-python check bench clean
+
+# Flags for `make serve` and `make bench`, such as ARGS='--listen 127.0.0.1:9000'.
+ARGS ?=
+
+help: ## Say what each target does.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1  \2/p' Makefile
+
+serve: ## Fetch ONNX Runtime, build for release, and serve the bundled models (ARGS='...' passes flags).
+	@scripts/fetch-onnxruntime
+	@cargo build --release --locked
+	@scripts/serve $(ARGS)
+
+build: ## Build the release binary, target/release/podium.
+	@scripts/fetch-onnxruntime
+	@cargo build --release --locked
+
+test: ## Run all tests, Rust and Python, and print the total.
+	@scripts/test
+
+test-rust: ## Run the Rust tests alone.
+	@scripts/test rust
+
+test-python: ## Run the Python tests alone, against the debug build.
+	@scripts/test python
+
+check: ## Check formatting, lints and documentation of the Rust code.
+	@cargo fmt --check
+	@cargo clippy --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+
+bench: ## Run the benchmarks (ARGS='...' passes flags to cargo bench).
+	@scripts/fetch-onnxruntime
+	@cargo bench --locked $(ARGS)
+
+clean: ## Remove what was built and fetched: target, .venv, .onnxruntime.
+	@rm -rf target .venv .onnxruntime scripts/proto-lint/node_modules
