@@ -1,0 +1,124 @@
+"""A caller that knows of Podium only what server reflection tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+
+RANK_SERVICE = "podium.v1.RankService"
+INFO_SERVICE = "podium.v1.InfoService"
+TIMEOUT = 20.0
+Detail = TypeVar("Detail", bound=Message)
+
+
+def serialize(message: Message) -> bytes:
+    """Returns the message's bytes."""
+    return message.SerializeToString()
+
+
+class Client:
+    """Calls any method of any service that the server describes."""
+
+    def __init__(self, address: str) -> None:
+        """Connects to the server; descriptors are fetched when they are needed."""
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        self.channel = grpc.insecure_channel(address, options=options)
+        self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
+
+    def close(self) -> None:
+        """Leaves the server."""
+        self.channel.close()
+
+    def message(self, name: str, **fields: Any) -> Any:
+        """Makes a message of the package `podium.v1`."""
+        return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"podium.v1.{name}"))(**fields)
+
+    def enum_name(self, enum: str, number: int) -> str:
+        """Returns the name of an enum's value."""
+        name: str = self.pool.FindEnumTypeByName(f"podium.v1.{enum}").values_by_number[number].name
+        return name
+
+    def method(self, service: str, name: str) -> Any:
+        """Returns the callable of a method, streaming as its descriptor says."""
+        method = self.pool.FindServiceByName(service).FindMethodByName(name)
+        reply = message_factory.GetMessageClass(method.output_type)
+        make = {
+            (False, False): self.channel.unary_unary,
+            (True, True): self.channel.stream_stream,
+        }[(method.client_streaming, method.server_streaming)]
+        return make(
+            f"/{service}/{name}",
+            request_serializer=serialize,
+            response_deserializer=reply.FromString,
+        )
+
+    def rank(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+        """Ranks; the fields are those of `RankRequest`, as plain Python values."""
+        return self.method(RANK_SERVICE, "Rank")(self.message("RankRequest", **fields), timeout=timeout)
+
+    def rank_later(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+        """Ranks without waiting; returns the call."""
+        return self.method(RANK_SERVICE, "Rank").future(self.message("RankRequest", **fields), timeout=timeout)
+
+    def rank_raw(self, body: bytes) -> bytes:
+        """Sends bytes as a `RankRequest`, whatever they are."""
+        call = self.channel.unary_unary(f"/{RANK_SERVICE}/Rank", request_serializer=bytes, response_deserializer=bytes)
+        answer: bytes = call(body, timeout=TIMEOUT)
+        return answer
+
+    def rank_stream(self, requests: Iterable[dict[str, Any]], timeout: float = TIMEOUT) -> Any:
+        """Ranks over one stream; returns the call, which gives the answers."""
+        messages = (self.message("RankRequest", **fields) for fields in requests)
+        return self.method(RANK_SERVICE, "RankStream")(messages, timeout=timeout)
+
+    def info(self) -> Any:
+        """Returns what the server says of itself."""
+        return self.method(INFO_SERVICE, "GetServerInfo")(self.message("GetServerInfoRequest"), timeout=TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a call failed."""
+
+    code: grpc.StatusCode
+    message: str
+    details: list[Any]
+
+    def detail(self, kind: type[Detail]) -> Detail:
+        """Returns the one detail of that kind."""
+        found = []
+        for packed in self.details:
+            detail = kind()
+            if packed.Unpack(detail):
+                found.append(detail)
+        assert len(found) == 1, f"{len(found)} of {kind.__name__} in {self}"
+        return found[0]
+
+    def violations(self) -> dict[str, str]:
+        """Returns the faulty fields of an INVALID_ARGUMENT and what is wrong with them."""
+        request = self.detail(error_details_pb2.BadRequest)
+        return {violation.field: violation.description for violation in request.field_violations}
+
+    def reason(self) -> str:
+        """Returns the machine-readable reason."""
+        reason: str = self.detail(error_details_pb2.ErrorInfo).reason
+        return reason
+
+
+def refusal(call: Callable[[], Any]) -> Refusal:
+    """Makes a call that has to fail, and returns how it failed."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    error = caught.value
+    assert isinstance(error, grpc.Call)
+    status = rpc_status.from_call(error)
+    return Refusal(error.code(), error.details() or "", list(status.details) if status else [])

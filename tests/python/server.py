@@ -1,0 +1,119 @@
+"""Starts the built server on free ports, and stops it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(os.environ.get("PODIUM_BIN", ROOT / "target" / "debug" / "podium")).absolute()
+LIBRARY = ROOT / ".onnxruntime" / "libonnxruntime.so"
+TEST_MODELS = ROOT / "target" / "test-models"
+FAULTY_MODELS = ROOT / "target" / "test-models-faulty"
+SHIPPED_MODELS = ROOT / "models"
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
+    """Returns the environment of a fresh shell, with these settings alone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "RUST_LOG"))}
+    kept.setdefault("ORT_DYLIB_PATH", str(LIBRARY))
+    return kept | (settings or {})
+
+
+def podium(
+    *arguments: str | Path, settings: dict[str, str] | None = None, cwd: Path = ROOT, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the binary to its end."""
+    return subprocess.run(
+        [str(BINARY), *map(str, arguments)],
+        env=environment(settings), cwd=cwd, timeout=timeout, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+class Server:
+    """One running server; a context manager that kills what is left of it."""
+
+    def __init__(self, models: Path, log: Path, settings: dict[str, str] | None = None) -> None:
+        """Starts the server and waits until it serves."""
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(BINARY), "serve", "--models", str(models), "--listen", self.address,
+                 "--admin-listen", f"127.0.0.1:{free_port()}"],
+                env=environment(settings), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        try:
+            self._wait_until_serving()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_until_serving(self) -> None:
+        give_up = time.monotonic() + START_SECONDS
+        while not self.accepts():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.output()}")
+            if time.monotonic() > give_up:
+                raise AssertionError(f"the server does not listen:\n{self.output()}")
+            time.sleep(0.05)
+        with grpc.insecure_channel(self.address) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=START_SECONDS)
+            for update in watch:
+                if update.status == health_pb2.HealthCheckResponse.SERVING:
+                    watch.cancel()
+                    return
+        raise AssertionError(f"the server never served:\n{self.output()}")
+
+    def accepts(self) -> bool:
+        """Says whether somebody listens on the port."""
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def output(self) -> str:
+        """Returns what the server has printed so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def terminate(self) -> None:
+        """Asks the server to drain."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float = 30) -> int:
+        """Waits for the end of the process and returns its exit status."""
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """Ends the process now, if it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> Server:
+        """Returns the running server."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the process."""
+        self.kill()
