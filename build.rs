@@ -1,0 +1,20 @@
+//! Compiles `proto/` with a compiler written in Rust, so that no `protoc` need be installed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const PROTO_FILES: [&str; 2] = ["podium/v1/rank.proto", "podium/v1/info.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(PROTO_FILES, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("podium_descriptors.bin"), descriptors.encode_to_vec())?;
+    let mut messages = prost_build::Config::new();
+    messages.enable_type_names();
+    tonic_prost_build::configure()
+        .codec_path("crate::transport::codec::StrictCodec")
+        .compile_fds_with_config(descriptors, messages)?;
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! The composition root: what is started, in which order, and how it ends.
+
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    ids::ModelId,
+    ranking::{Encoder, Engine, EngineParts, Model, RankRequest, Ranker},
+    repository::{Bundle, Fault, Role, scan},
+    runtime::Runtime,
+    serving::{LoadOptions, ModelHandle, Registry, ServingError},
+    transport::{Limits, Listeners, Server, ServerParts, from_json, rank_request},
+    users::{MemoryStore, UserStore, load_histories},
+};
+
+/// A start that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The runtime or the repository.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// Nothing to serve.
+    #[error(
+        "no ranker could be loaded from {dir}:{failures}\nPut a bundle into <dir>/<name>/<version>/ (docs/bundle.md), \
+         or name another directory with `--models DIR`"
+    )]
+    NothingToServe {
+        /// The model repository.
+        dir: String,
+        /// Why each bundle was refused.
+        failures: String,
+    },
+    /// A socket, or a service.
+    #[error("{0}")]
+    Transport(String),
+}
+
+/// Everything that is loaded, ready to serve.
+pub struct App {
+    engine: Arc<Engine>,
+    runtime: Runtime,
+    users: usize,
+    failed: Vec<(ModelId, ServingError)>,
+    config: Config,
+}
+
+impl App {
+    /// Loads ONNX Runtime and every bundle of the repository, at the cost of reading and optimising all of them.
+    ///
+    /// A bundle that is at fault is logged and left out.
+    ///
+    /// # Errors
+    /// [`StartError`] when the runtime cannot be used or no ranker could be loaded.
+    pub async fn load(config: Config) -> Result<Self, StartError> {
+        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
+        let registry = Arc::new(Registry::new(config.models.labels.clone()));
+        let users = Arc::new(MemoryStore::new(config.users.clone()));
+        let loader = Loader {
+            options: config.load_options(runtime.device().to_string() != "cpu"),
+            runtime: &runtime,
+            registry: &registry,
+            users: users.as_ref(),
+            limits: &config.limits,
+        };
+        let failed = loader.load_all(&config).await?;
+        let default_model = default_model(&registry, &config).ok_or_else(|| {
+            let failures = failed.iter().map(|(_, error)| format!("\n{error}"));
+            StartError::NothingToServe {
+                dir: config.models.dir.display().to_string(),
+                failures: failures.collect(),
+            }
+        })?;
+        let parts = EngineParts {
+            registry,
+            options: config.engine_options(default_model),
+            users: Arc::clone(&users) as Arc<dyn UserStore>,
+        };
+        Ok(Self {
+            engine: Arc::new(Engine::new(parts)),
+            users: users.users(),
+            runtime,
+            failed,
+            config,
+        })
+    }
+
+    /// Serves until `stop` is cancelled and the drain is over; `started` is told where, once the sockets are bound.
+    ///
+    /// # Errors
+    /// [`StartError::Transport`].
+    pub async fn serve(
+        self,
+        stop: CancellationToken,
+        started: impl FnOnce(String),
+    ) -> Result<(), StartError> {
+        let listeners =
+            Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
+        started(self.banner(&listeners));
+        let parts = ServerParts {
+            engine: self.engine,
+            limits: self.config.limits,
+            onnxruntime_version: version_of(self.runtime.build_info()),
+            failed_models: self.failed.iter().map(|(id, _)| id.name.to_string()).collect(),
+        };
+        let server = Server::new(parts, self.config.server);
+        server.run(listeners, stop).await.map_err(StartError::Transport)
+    }
+
+    /// What is served, where, on which device, and what to type next.
+    fn banner(&self, listeners: &Listeners) -> String {
+        let mut text = String::new();
+        let address = |bound: std::io::Result<std::net::SocketAddr>| {
+            bound.map_or_else(|e| e.to_string(), |address| address.to_string())
+        };
+        let grpc = address(listeners.address());
+        let _ = writeln!(text, "Podium {} is serving", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(text, "  gRPC    http://{grpc}  (reflection and health are on)");
+        let _ = writeln!(
+            text,
+            "  admin   http://{}  (/livez /readyz /statusz)",
+            address(listeners.admin_address())
+        );
+        let _ = writeln!(text, "  device  {}", self.device());
+        for (id, model) in self.engine.registry().all() {
+            let answers = id.name.as_str() == self.engine.default_model();
+            let default =
+                if answers && model.role() == Role::Ranker { ", the default" } else { "" };
+            let kind = match model.role() {
+                Role::Ranker => "ranker",
+                Role::UserEncoder => "user encoder",
+            };
+            let _ = writeln!(text, "  model   {id}  ({kind}{default})");
+        }
+        for (id, error) in &self.failed {
+            let _ = writeln!(text, "  FAILED  {id}: {error}");
+        }
+        let _ = writeln!(text, "  users   {} histories, kept in this process", self.users);
+        let target = match grpc.as_str() {
+            "127.0.0.1:50051" => String::new(),
+            other => format!(" --target http://{other}"),
+        };
+        let _ = writeln!(text, "Try it in another terminal:");
+        let _ = writeln!(text, "  target/release/podium rank --user 1228 --top 10{target}");
+        text.push_str("Ctrl-C drains and stops.\n");
+        text
+    }
+
+    fn device(&self) -> String {
+        let threads = self.runtime.intra_op_threads();
+        match self.runtime.device().to_string() {
+            cpu if cpu == "cpu" => {
+                let instances = self.config.load_options(false).instances;
+                format!("cpu, {instances} instance(s) a model, {threads} thread(s) each")
+            }
+            gpu => gpu,
+        }
+    }
+}
+
+fn version_of(build_info: &str) -> String {
+    let tag =
+        build_info.split(", ").find_map(|part| part.strip_prefix("ORT Build Info: git-branch="));
+    tag.map_or_else(|| crate::runtime::LIBRARY_VERSION.to_owned(), str::to_owned)
+}
+
+fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {
+    let models = registry.all();
+    let mut rankers = models
+        .iter()
+        .filter(|(_, model)| model.role() == Role::Ranker)
+        .map(|(id, _)| id.name.as_str())
+        .peekable();
+    let first = rankers.peek().copied();
+    let wanted = config.models.default.as_str();
+    rankers.find(|name| *name == wanted).or(first).map(str::to_owned)
+}
+
+struct Loader<'a> {
+    runtime: &'a Runtime,
+    registry: &'a Registry<Model>,
+    users: &'a MemoryStore,
+    options: LoadOptions,
+    limits: &'a Limits,
+}
+
+impl Loader<'_> {
+    /// Loads encoders, then the rankers that need them; returns those that failed.
+    async fn load_all(&self, config: &Config) -> Result<Vec<(ModelId, ServingError)>, StartError> {
+        let mut failed = Vec::new();
+        let mut encoders = Vec::new();
+        let mut rankers = Vec::new();
+        for found in scan(&config.models.dir).map_err(ServingError::from)? {
+            match Bundle::open(&found.path) {
+                Ok(bundle) if bundle.manifest.role == Role::UserEncoder => encoders.push(bundle),
+                Ok(bundle) => rankers.push(bundle),
+                Err(error) => failed.push((found.id, error.into())),
+            }
+        }
+        let mut loaded: BTreeMap<ModelId, Arc<Encoder>> = BTreeMap::new();
+        for bundle in encoders {
+            match self.load_encoder(&bundle).await {
+                Ok(encoder) => {
+                    loaded.insert(bundle.id.clone(), encoder);
+                }
+                Err(error) => failed.push((bundle.id, error)),
+            }
+        }
+        for bundle in rankers {
+            if let Err(error) = self.load_ranker(&bundle, &loaded) {
+                failed.push((bundle.id, error));
+            }
+        }
+        for (id, error) in &failed {
+            tracing::error!(model = %id, %error, "a bundle is left out");
+        }
+        Ok(failed)
+    }
+
+    fn load_handle(&self, bundle: &Bundle) -> Result<ModelHandle, ServingError> {
+        let faulty = |fault| bundle.faulty(vec![fault]);
+        let histories = load_histories(bundle).map_err(faulty)?;
+        let handle = ModelHandle::load(self.runtime, bundle, &self.options)?;
+        if !histories.is_empty() {
+            self.users.seed(&bundle.id.name, histories);
+        }
+        Ok(handle)
+    }
+
+    async fn load_encoder(&self, bundle: &Bundle) -> Result<Arc<Encoder>, ServingError> {
+        let handle = self.load_handle(bundle)?;
+        let encoder = Arc::new(Encoder::compile(bundle, handle).await?);
+        let model = Model::Encoder(Arc::clone(&encoder));
+        self.registry.publish(bundle.id.clone(), Arc::new(model));
+        tracing::info!(model = %bundle.id, "loaded");
+        Ok(encoder)
+    }
+
+    fn load_ranker(
+        &self,
+        bundle: &Bundle,
+        encoders: &BTreeMap<ModelId, Arc<Encoder>>,
+    ) -> Result<(), ServingError> {
+        let encoder = match &bundle.manifest.encoder {
+            None => None,
+            Some(needed) => {
+                let id = |id: &&ModelId| {
+                    id.name.as_str() == needed.name && id.version.0 == needed.version
+                };
+                let found = encoders.keys().find(id).and_then(|id| encoders.get(id));
+                let missing = || {
+                    let wrong = format!("{}/{} is not loaded", needed.name, needed.version);
+                    let fix = "put that version of the encoder into the repository";
+                    bundle.faulty(vec![Fault::new("encoder", wrong, fix)])
+                };
+                Some(found.cloned().ok_or_else(missing)?)
+            }
+        };
+        let example = self.example(bundle)?;
+        let handle = self.load_handle(bundle)?;
+        let ranker = Arc::new(Ranker::compile(bundle, handle, encoder, example)?);
+        self.registry.publish(bundle.id.clone(), Arc::new(Model::Ranker(ranker)));
+        tracing::info!(model = %bundle.id, "loaded");
+        Ok(())
+    }
+
+    fn example(&self, bundle: &Bundle) -> Result<Option<RankRequest>, ServingError> {
+        load_example(bundle, self.limits).map_err(|fault| bundle.faulty(vec![fault]).into())
+    }
+}
+
+/// Reads the example request of a bundle; none where it ships none.
+///
+/// # Errors
+/// A [`Fault`] that says what is wrong with it.
+pub fn load_example(bundle: &Bundle, limits: &Limits) -> Result<Option<RankRequest>, Fault> {
+    let Some(spec) = &bundle.manifest.example else {
+        return Ok(None);
+    };
+    let fault = |wrong: String| {
+        let fix = "write a podium.v1.RankRequest in proto3's JSON mapping";
+        Fault::new(&spec.file, wrong, fix)
+    };
+    let json =
+        std::fs::read_to_string(bundle.file(&spec.file)).map_err(|e| fault(e.to_string()))?;
+    let message = from_json(&json).map_err(|e| fault(e.to_string()))?;
+    rank_request(message, limits).map(Some).map_err(|e| fault(e.to_string()))
+}

@@ -1,0 +1,132 @@
+//! `podium check`: a bundle offline.
+
+use std::{path::PathBuf, time::Instant};
+
+use clap::Args;
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+
+use crate::{
+    app::load_example,
+    config::{self, Config},
+    repository::{Bundle, GoldenResult, Role, run_golden},
+    runtime::{Runtime, TensorInfo},
+    serving::verified_instance,
+    transport::Limits,
+    users::load_histories,
+};
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The bundle's directory, <models>/<name>/<version>
+    path: PathBuf,
+    /// The configuration file, for the runtime's settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Prints a table of what was checked; fails where anything is wrong.
+pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
+    let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
+    let bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
+    let mut report = Report::new();
+    let files = bundle.manifest.files.len();
+    report.row("files", format!("{files} files have the sums of the manifest"));
+    check_graph(&bundle, &config, &mut report)?;
+    check_data(&bundle, &config.limits, &mut report)?;
+    println!("{}", report.table);
+    match report.failed {
+        0 => {
+            println!("{} is fit to serve.", bundle.id);
+            Ok(())
+        }
+        count => Err(format!("{} failed {count} check(s): see the table", bundle.id)),
+    }
+}
+
+fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<(), String> {
+    let runtime = Runtime::load(config.runtime_options()).map_err(|e| e.to_string())?;
+    let begun = Instant::now();
+    let mut instance = verified_instance(&runtime, bundle).map_err(|e| e.to_string())?;
+    let took = begun.elapsed().as_millis();
+    report.row("graph", format!("loads on {} in {took} ms", runtime.device()));
+    let signature = instance.signature().clone();
+    for input in &bundle.manifest.inputs {
+        let info = signature.inputs.iter().find(|info| info.name == input.name);
+        let source = format!("{:?}", input.source).to_lowercase();
+        report.row(format!("input {}", input.name), format!("{} from {source}", shown(info)));
+    }
+    for output in &bundle.manifest.outputs {
+        let info = signature.outputs.iter().find(|info| info.name == output.name);
+        report.row(format!("output {}", output.name), shown(info));
+    }
+    let golden = run_golden(bundle, instance.as_mut()).map_err(|fault| fault.to_string())?;
+    if golden.is_empty() {
+        report.row(
+            "golden",
+            "none in the bundle: add some, so that a wrong graph is noticed".to_owned(),
+        );
+    }
+    golden.iter().for_each(|result| report.golden(result));
+    Ok(())
+}
+
+fn check_data(bundle: &Bundle, limits: &Limits, report: &mut Report) -> Result<(), String> {
+    let faulty = |fault| bundle.faulty(vec![fault]).to_string();
+    if let Some(spec) = &bundle.manifest.catalogue {
+        let catalogue = crate::catalogue::Catalogue::load(bundle, spec).map_err(faulty)?;
+        report.row(
+            "catalogue",
+            format!("{} items, {} features", catalogue.len(), spec.columns.len()),
+        );
+    }
+    for (name, spec) in &bundle.manifest.vocabularies {
+        crate::catalogue::Vocabulary::load(bundle, spec).map_err(faulty)?;
+        report.row(format!("vocabulary {name}"), format!("{} reads", spec.file));
+    }
+    let histories = load_histories(bundle).map_err(faulty)?;
+    if !histories.is_empty() {
+        report.row("histories", format!("{} users", histories.len()));
+    }
+    if let Some(example) = load_example(bundle, limits).map_err(faulty)? {
+        report.row("example", format!("{} candidates", example.candidates.ids.len()));
+    }
+    if let (Role::Ranker, Some(encoder)) = (bundle.manifest.role, &bundle.manifest.encoder) {
+        let needed =
+            format!("needs {}/{}; checked when served together", encoder.name, encoder.version);
+        report.row("encoder", needed);
+    }
+    Ok(())
+}
+
+fn shown(info: Option<&TensorInfo>) -> String {
+    info.map(ToString::to_string).unwrap_or_default()
+}
+
+struct Report {
+    table: Table,
+    failed: usize,
+}
+
+impl Report {
+    fn new() -> Self {
+        let mut table = Table::new();
+        table.load_preset(UTF8_FULL_CONDENSED).set_header(["check", "result", ""]);
+        Self { table, failed: 0 }
+    }
+
+    fn row(&mut self, check: impl Into<String>, result: String) {
+        self.table.add_row([check.into(), result, "ok".to_owned()]);
+    }
+
+    fn golden(&mut self, result: &GoldenResult) {
+        let told = format!(
+            "{} values, largest error {:.1e} of {:.1e} allowed",
+            result.values, result.error, result.tolerance
+        );
+        let verdict = if result.passed() { "ok" } else { "FAILED" };
+        self.failed += usize::from(!result.passed());
+        let check = format!("golden {} {}", result.case, result.output);
+        self.table.add_row([check, told, verdict.to_owned()]);
+    }
+}

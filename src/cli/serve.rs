@@ -1,0 +1,53 @@
+//! `podium serve`.
+
+use std::{io::Write, process};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{app::App, cli::ServeArgs, telemetry::start_log};
+
+/// Serves until SIGINT or SIGTERM; a second one ends the drain at once.
+pub(super) fn run(args: &ServeArgs) -> Result<(), String> {
+    let (config, _) = args.load()?;
+    start_log(&config.log);
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
+    let served = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signals(&stop)?;
+        let loading = App::load(config);
+        let app = tokio::select! {
+            loaded = loading => loaded.map_err(|e| e.to_string())?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        app.serve(stop, |banner| {
+            print!("{banner}");
+            let _ = std::io::stdout().flush();
+        })
+        .await
+        .map_err(|e| e.to_string())
+    });
+    runtime.shutdown_background();
+    served
+}
+
+fn stop_on_signals(stop: &CancellationToken) -> Result<(), String> {
+    let on = |kind| signal(kind).map_err(|e| e.to_string());
+    let (mut interrupt, mut terminate) =
+        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.is_cancelled() {
+                tracing::warn!("second signal: stopping without the rest of the drain");
+                process::exit(0);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

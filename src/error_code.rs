@@ -1,0 +1,20 @@
+//! What kind of failure an error is; `transport::status` alone turns it into a gRPC status.
+
+/// The kinds of failure that a caller can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// The request breaks a rule that the caller can see.
+    InvalidArgument,
+    /// The model, version, label or thing asked for does not exist.
+    NotFound,
+    /// A limit is reached; trying again later can help.
+    ResourceExhausted,
+    /// The answer could not be had in time.
+    DeadlineExceeded,
+    /// Not now: loading, draining, or a dependency is down.
+    Unavailable,
+    /// Nobody waits for the answer any more.
+    Cancelled,
+    /// A failure of ours; the cause is logged, not sent.
+    Internal,
+}

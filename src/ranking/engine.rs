@@ -1,0 +1,171 @@
+//! The pipeline of one request, to be read top to bottom.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    batching::Ran,
+    deadline::Deadline,
+    ranking::{
+        Degraded, Model, ModelChoice, RankError, RankRequest, Ranker, Ranking, Scored, Stage,
+        StageTimes,
+        features::Sources,
+        models::Located,
+        select::{best, head_values},
+        user_side::{UserSide, user_side},
+    },
+    serving::Registry,
+    users::{SingleFlight, UserStore},
+};
+
+/// How requests are ranked.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The model that answers a request that names none.
+    pub default_model: String,
+    /// How long one run of an encoder, shared by all who wait for it, may take.
+    pub encode_timeout: Duration,
+}
+
+/// What the pipeline works with.
+pub struct EngineParts {
+    /// The published models.
+    pub registry: Arc<Registry<Model>>,
+    /// The user store.
+    pub users: Arc<dyn UserStore>,
+    /// The options.
+    pub options: EngineOptions,
+}
+
+/// Ranks requests.
+pub struct Engine {
+    parts: EngineParts,
+    flights: SingleFlight<RankError>,
+}
+
+impl Engine {
+    /// Makes an engine.
+    pub fn new(parts: EngineParts) -> Self {
+        Self { parts, flights: SingleFlight::default() }
+    }
+
+    /// Orders the candidates of one request.
+    ///
+    /// # Errors
+    /// [`RankError`], whose code says whose fault it is.
+    pub async fn rank(
+        &self,
+        request: &RankRequest,
+        deadline: Deadline,
+    ) -> Result<Ranking, RankError> {
+        if deadline.expired(Instant::now()) {
+            return Err(RankError::Expired(Stage::Arrival));
+        }
+        let mut times = StageTimes::default();
+        let ranker = self.ranker(&request.model)?;
+        let located = ranker.locate(&request.candidates.ids);
+
+        let begun = Instant::now();
+        let user = user_side(&self.parts, &self.flights, &ranker, &request.user, deadline).await?;
+        times.user = begun.elapsed();
+
+        let begun = Instant::now();
+        let inputs = ranker.plan.build(&Sources {
+            request,
+            scored: &located.scored,
+            rows: &located.rows,
+            history: &user.history,
+            embedding: &user.embedding,
+        })?;
+        times.features = begun.elapsed();
+
+        let mut items = Vec::with_capacity(request.candidates.ids.len());
+        if !located.scored.is_empty() {
+            let ran = ranker.handle.run(inputs, deadline).await?;
+            (times.queue, times.run) = (ran.queued, ran.ran);
+            items = scored(&ranker, ran, &located)?;
+        }
+
+        let begun = Instant::now();
+        items.extend(unscored(&located));
+        let items = best(items, &request.candidates.prior_scores, request.top_k);
+        times.select = begun.elapsed();
+        Ok(answer(&ranker, items, located, &user, times))
+    }
+
+    /// The ranker that answers; the default model where the choice names none.
+    ///
+    /// # Errors
+    /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
+    pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
+        let name = match choice.name.as_str() {
+            "" => self.default_model(),
+            name => name,
+        };
+        let model = self.parts.registry.resolve(name, &choice.selector)?;
+        match model.as_ref() {
+            Model::Ranker(ranker) => Ok(Arc::clone(ranker)),
+            Model::Encoder(_) => Err(RankError::NotARanker(name.to_owned())),
+        }
+    }
+
+    /// The model that answers a request that names none.
+    pub fn default_model(&self) -> &str {
+        &self.parts.options.default_model
+    }
+
+    /// The published models.
+    pub fn registry(&self) -> &Registry<Model> {
+        &self.parts.registry
+    }
+}
+
+/// The scored candidates with the values of all heads.
+fn scored(ranker: &Ranker, ran: Ran, located: &Located) -> Result<Vec<Scored>, RankError> {
+    let count = located.scored.len();
+    let specs = &ranker.handle.manifest().outputs;
+    let mut heads = Vec::with_capacity(specs.len());
+    for (spec, output) in specs.iter().zip(ran.outputs) {
+        let values = head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
+            model: ranker.id().to_string(),
+            output: spec.name.clone(),
+            wrong,
+        })?;
+        heads.push(values);
+    }
+    let item = |(row, &index): (usize, &u32)| Scored {
+        index,
+        score: heads.first().map(|values| values[row]),
+        outputs: heads.iter().skip(1).map(|values| values[row]).collect(),
+    };
+    Ok(located.scored.iter().enumerate().map(item).collect())
+}
+
+/// The candidates that the model is not asked about.
+fn unscored(located: &Located) -> impl Iterator<Item = Scored> {
+    let skipped = located.scored.len() < located.rows.len();
+    let missing: &[u32] = if skipped { &located.missing } else { &[] };
+    missing.iter().map(|&index| Scored { index, score: None, outputs: Vec::new() })
+}
+
+fn answer(
+    ranker: &Ranker,
+    items: Vec<Scored>,
+    located: Located,
+    user: &UserSide,
+    times: StageTimes,
+) -> Ranking {
+    let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
+    Ranking {
+        items,
+        further_heads: Arc::clone(&ranker.further_heads),
+        model: ranker.id().clone(),
+        encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
+        user_state: user.state,
+        degraded: missing.into_iter().chain(user.degraded).collect(),
+        missing: located.missing,
+        times,
+    }
+}

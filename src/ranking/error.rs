@@ -1,0 +1,151 @@
+//! Why a request got no order.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    batching::BatchError, error_code::ErrorCode, serving::ServingError, users::StoreError,
+};
+
+/// A field of a request that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldFault {
+    /// The field's path, such as `candidates.ids[3]`.
+    pub field: String,
+    /// What is wrong, with value and limit, and what to do.
+    pub wrong: String,
+}
+
+impl FieldFault {
+    /// Makes a fault.
+    pub fn new(field: impl Into<String>, wrong: impl Into<String>) -> Self {
+        Self { field: field.into(), wrong: wrong.into() }
+    }
+}
+
+impl fmt::Display for FieldFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.wrong)
+    }
+}
+
+/// Where on its way a request was when its deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Before anything was done.
+    Arrival,
+    /// While the request was still being received.
+    Receiving,
+    /// Getting the user's side.
+    User,
+    /// Waiting for the model.
+    Queue,
+    /// In the model's run.
+    Run,
+}
+
+impl Stage {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Arrival => "EXPIRED_ON_ARRIVAL",
+            Self::Receiving => "EXPIRED_IN_RECEIVING",
+            Self::User => "EXPIRED_IN_USER_SIDE",
+            Self::Queue => "EXPIRED_IN_QUEUE",
+            Self::Run => "EXPIRED_IN_RUN",
+        }
+    }
+}
+
+/// Why a request got no order.
+#[derive(Debug, thiserror::Error)]
+pub enum RankError {
+    /// The request is wrong in these fields.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldFault>),
+    /// The deadline passed.
+    #[error("the deadline passed ({})", .0.name())]
+    Expired(Stage),
+    /// The server has as many requests in flight as it may.
+    #[error("the server has {limit} requests in flight, which is its limit; try again")]
+    TooManyInFlight {
+        /// The limit, `server.max_in_flight`.
+        limit: usize,
+    },
+    /// There is no such model.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// The model is loaded, but does not rank.
+    #[error("the model `{0}` is a user encoder and does not rank; name a ranker")]
+    NotARanker(String),
+    /// The model could not be run.
+    #[error(transparent)]
+    Batch(BatchError),
+    /// The user store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The model answered something that is no finite number, or of the wrong shape.
+    #[error("{model}: the output `{output}` {wrong}")]
+    BadOutput {
+        /// The model and version.
+        model: String,
+        /// The output.
+        output: String,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// Inputs could not be built for a reason that is ours.
+    #[error("inputs could not be built: {0}")]
+    Features(String),
+    /// A computation that others waited for as well failed.
+    #[error(transparent)]
+    Shared(Arc<RankError>),
+}
+
+impl RankError {
+    /// A single faulty field.
+    pub fn field(field: impl Into<String>, wrong: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldFault::new(field, wrong)])
+    }
+
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Invalid(_) | Self::NotARanker(_) => ErrorCode::InvalidArgument,
+            Self::Expired(_) => ErrorCode::DeadlineExceeded,
+            Self::TooManyInFlight { .. } => ErrorCode::ResourceExhausted,
+            Self::Serving(error) => error.code(),
+            Self::Batch(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::BadOutput { .. } | Self::Features(_) => ErrorCode::Internal,
+            Self::Shared(error) => error.code(),
+        }
+    }
+
+    /// A reason for machines.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_FIELD",
+            Self::NotARanker(_) => "NOT_A_RANKER",
+            Self::Expired(stage) => stage.name(),
+            Self::TooManyInFlight { .. } => "TOO_MANY_IN_FLIGHT",
+            Self::Serving(_) => "MODEL_NOT_FOUND",
+            Self::Batch(BatchError::QueueFull { .. }) => "QUEUE_FULL",
+            Self::Batch(BatchError::Stopped) => "MODEL_STOPPING",
+            Self::Batch(_) => "RUN_FAILED",
+            Self::Store(_) => "USER_STORE_DOWN",
+            Self::BadOutput { .. } => "BAD_OUTPUT",
+            Self::Features(_) => "FEATURES_FAILED",
+            Self::Shared(error) => error.reason(),
+        }
+    }
+}
+
+impl From<BatchError> for RankError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::ExpiredInQueue => Self::Expired(Stage::Queue),
+            BatchError::ExpiredInRun => Self::Expired(Stage::Run),
+            other => Self::Batch(other),
+        }
+    }
+}

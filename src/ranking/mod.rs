@@ -1,0 +1,17 @@
+//! The path of one request: model, user, features, run, selection.
+
+mod engine;
+mod error;
+mod features;
+mod models;
+mod request;
+mod response;
+mod select;
+mod user_side;
+
+pub use engine::{Engine, EngineOptions, EngineParts};
+pub use error::{FieldFault, RankError, Stage};
+pub use features::{FeatureDescription, FeatureScope};
+pub use models::{Encoder, Model, Ranker};
+pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};
+pub use response::{Degraded, Ranking, Scored, StageTimes, UserState};

@@ -1,0 +1,103 @@
+//! A request as the pipeline reads it: checked for form, not yet held against a model.
+
+use crate::{serving::Selector, users::Event};
+
+/// One question: these candidates, for this shopper, in this context.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RankRequest {
+    /// The caller's name for it.
+    pub request_id: String,
+    /// Which model answers.
+    pub model: ModelChoice,
+    /// The shopper.
+    pub user: User,
+    /// The search text.
+    pub query: String,
+    /// Features of the moment, one value each.
+    pub context: Vec<Column>,
+    /// What to order.
+    pub candidates: Candidates,
+    /// How many to return; 0 means all.
+    pub top_k: usize,
+}
+
+/// Which model answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelChoice {
+    /// The name; empty means the default.
+    pub name: String,
+    /// The version.
+    pub selector: Selector,
+}
+
+/// The shopper.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct User {
+    /// The id in the store; empty means none.
+    pub id: String,
+    /// What the request itself says they did, oldest first; empty means nothing is said.
+    pub history: Vec<Event>,
+    /// What the request itself says their embedding is.
+    pub embedding: Option<InlineEmbedding>,
+}
+
+/// An embedding that a request brings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InlineEmbedding {
+    /// The values in row-major order; finite.
+    pub values: Vec<f32>,
+    /// The shape; empty means the encoder's.
+    pub shape: Vec<usize>,
+    /// The encoder's version; 0 means unsaid.
+    pub encoder_version: u64,
+}
+
+/// What to order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidates {
+    /// The ids; each once.
+    pub ids: Vec<String>,
+    /// Scores of an earlier stage; empty, or one for each id.
+    pub prior_scores: Vec<f32>,
+    /// Features, one value for each id.
+    pub columns: Vec<Column>,
+}
+
+/// One feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of a feature.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Finite floats.
+    Floats(Vec<f32>),
+    /// Integers.
+    Ints(Vec<i64>),
+    /// Texts.
+    Strings(Vec<String>),
+    /// Vectors of `dim` finite floats, one after another.
+    Vectors {
+        /// The length of each.
+        dim: usize,
+        /// All of them.
+        values: Vec<f32>,
+    },
+}
+
+impl Values {
+    /// What they are called in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Floats(_) => "floats",
+            Self::Ints(_) => "ints",
+            Self::Strings(_) => "strings",
+            Self::Vectors { .. } => "vectors",
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The order, before it is put on the wire.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::ids::ModelId;
+
+/// The answer to one request.
+#[derive(Debug)]
+pub struct Ranking {
+    /// The items, best first.
+    pub items: Vec<Scored>,
+    /// The names of the further heads, as `Scored::outputs` has their values.
+    pub further_heads: Arc<[String]>,
+    /// The version that answered.
+    pub model: ModelId,
+    /// The encoder's version; 0 where there is none.
+    pub encoder_version: u64,
+    /// Where the user's side came from.
+    pub user_state: UserState,
+    /// Why the answer is less than it could be.
+    pub degraded: Vec<Degraded>,
+    /// Positions of the candidates that the catalogue does not know.
+    pub missing: Vec<u32>,
+    /// Time spent.
+    pub times: StageTimes,
+}
+
+/// One item in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The item's position in the request.
+    pub index: u32,
+    /// The ranking head's value; none where it was not scored.
+    pub score: Option<f32>,
+    /// The further heads' values; empty where it was not scored.
+    pub outputs: Vec<f32>,
+}
+
+/// Where the user's side of an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserState {
+    /// The model has no user side.
+    None,
+    /// It was stored.
+    Cached,
+    /// The encoder ran on the stored history.
+    Computed,
+    /// The request brought it.
+    Inline,
+    /// Nothing is known of the user.
+    Default,
+}
+
+/// Why an answer is less than it could be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Degraded {
+    /// Some items are unknown to the catalogue.
+    ItemsMissing,
+    /// The encoder failed or was too slow.
+    EncoderUnavailable,
+}
+
+/// Time spent, stage by stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StageTimes {
+    /// Getting the user's side.
+    pub user: Duration,
+    /// Building the inputs.
+    pub features: Duration,
+    /// Waiting for the model.
+    pub queue: Duration,
+    /// The run.
+    pub run: Duration,
+    /// Sorting and cutting.
+    pub select: Duration,
+}

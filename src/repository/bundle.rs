@@ -1,0 +1,162 @@
+//! One bundle: its directory read, its files held against their sums.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ids::{ModelId, ModelName, Version},
+    repository::{
+        Fault, Manifest, RepositoryError,
+        manifest::{FORMAT, GoldenSpec},
+    },
+};
+
+const MANIFEST: &str = "model.toml";
+const GRAPH: &str = "model.onnx";
+
+/// A bundle whose files are what the manifest says they are.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The model and its version, from the directory's name.
+    pub id: ModelId,
+    /// The directory.
+    pub path: PathBuf,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The graph, in ONNX's wire format: the very bytes whose sum was checked.
+    pub graph: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads a bundle and checks every file's sum, at the cost of reading all of them.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NotABundle`] when the path does not end in a name and a version, [`RepositoryError::Faulty`]
+    /// with all faults when the manifest or a file is wrong.
+    pub fn open(path: &Path) -> Result<Self, RepositoryError> {
+        let id =
+            id_of(path).ok_or_else(|| RepositoryError::NotABundle { path: path.to_owned() })?;
+        let faulty = |faults| RepositoryError::Faulty { path: path.to_owned(), faults };
+        let manifest = read_manifest(path).map_err(|fault| faulty(vec![fault]))?;
+        let (graph, faults) = check_files(path, &manifest);
+        match faults.is_empty() {
+            true => Ok(Self { id, path: path.to_owned(), manifest, graph }),
+            false => Err(faulty(faults)),
+        }
+    }
+
+    /// The path of a file of the bundle.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The golden vectors' file and tolerance, where the bundle has them.
+    pub(super) fn golden(&self) -> Option<&GoldenSpec> {
+        self.manifest.golden.as_ref()
+    }
+
+    /// An error that says what is wrong with this bundle.
+    pub fn faulty(&self, faults: Vec<Fault>) -> RepositoryError {
+        RepositoryError::Faulty { path: self.path.clone(), faults }
+    }
+}
+
+fn id_of(path: &Path) -> Option<ModelId> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let version = Version::parse(path.file_name()?.to_str()?)?;
+    let name = ModelName::parse(path.parent()?.file_name()?.to_str()?)?;
+    Some(ModelId { name, version })
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, Fault> {
+    let text = fs::read_to_string(path.join(MANIFEST)).map_err(|cause| {
+        let fix = "put the manifest there; docs/bundle.md describes it";
+        Fault::new(MANIFEST, format!("cannot be read: {cause}"), fix)
+    })?;
+    let manifest: Manifest = toml::from_str(&text).map_err(|cause| {
+        let fix = "mend that line; docs/bundle.md lists every key";
+        Fault::new(MANIFEST, cause.to_string().trim_end().to_owned(), fix)
+    })?;
+    match manifest.format {
+        FORMAT => Ok(manifest),
+        other => Err(Fault::new(
+            "format",
+            format!("is {other}, and this build reads {FORMAT}"),
+            "export the bundle again, or use a build that reads it",
+        )),
+    }
+}
+
+/// Reads every file of the bundle; returns the graph's bytes and all faults.
+fn check_files(path: &Path, manifest: &Manifest) -> (Vec<u8>, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let mut graph = Vec::new();
+    for name in manifest.named_files() {
+        if !manifest.files.contains_key(name) {
+            let fix = "add it with its sha256sum";
+            faults.push(Fault::new(format!("files.{name}"), "is not listed", fix));
+        }
+    }
+    for (name, want) in &manifest.files {
+        match read_listed(path, name) {
+            Ok(bytes) if hex(&Sha256::digest(&bytes)) != want.to_ascii_lowercase() => {
+                let wrong = format!("has the sha256 {}", hex(&Sha256::digest(&bytes)));
+                faults.push(Fault::new(
+                    format!("files.{name}"),
+                    format!("{wrong}, and the manifest says {want}"),
+                    "copy the file again, or write the new sum",
+                ));
+            }
+            Ok(bytes) if name == GRAPH => graph = bytes,
+            Ok(_) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    faults.extend(unlisted(path, manifest));
+    (graph, faults)
+}
+
+fn read_listed(path: &Path, name: &str) -> Result<Vec<u8>, Fault> {
+    let at = format!("files.{name}");
+    if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
+        let fix = "name files of the bundle's directory itself";
+        return Err(Fault::new(at, "is not a plain file name", fix));
+    }
+    let file = path.join(name);
+    let unreadable = |cause: io::Error| {
+        let fix = "copy the file into the bundle, or take it out of the manifest";
+        Fault::new(at.clone(), format!("cannot be read: {cause}"), fix)
+    };
+    let metadata = fs::symlink_metadata(&file).map_err(unreadable)?;
+    if !metadata.file_type().is_file() {
+        let fix = "put the file itself there";
+        return Err(Fault::new(at, "is not a regular file", fix));
+    }
+    fs::read(&file).map_err(unreadable)
+}
+
+fn unlisted(path: &Path, manifest: &Manifest) -> Vec<Fault> {
+    let names: BTreeSet<String> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names
+        .into_iter()
+        .filter(|name| name != MANIFEST && !manifest.files.contains_key(name))
+        .map(|name| {
+            let fix = "list it under [files] with its sha256sum, or remove it";
+            Fault::new(name, "is in the directory but not in the manifest", fix)
+        })
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

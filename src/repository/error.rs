@@ -1,0 +1,72 @@
+//! What can be wrong with a bundle.
+
+use std::{fmt, path::PathBuf};
+
+use crate::error_code::ErrorCode;
+
+/// One thing that is wrong with a bundle, and its mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: a file, or a key of the manifest such as `inputs.price.dtype`.
+    pub at: String,
+    /// What is wrong.
+    pub wrong: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl Fault {
+    /// Makes a fault.
+    pub fn new(at: impl Into<String>, wrong: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { at: at.into(), wrong: wrong.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}. Fix: {}", self.at, self.wrong, self.fix)
+    }
+}
+
+/// A bundle, or the repository, that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The directory cannot be listed.
+    #[error(
+        "the model repository {path} cannot be read: {cause}. Name a directory with `--models DIR`"
+    )]
+    Unreadable {
+        /// The directory.
+        path: PathBuf,
+        /// What went wrong.
+        cause: std::io::Error,
+    },
+    /// The path is no `<name>/<version>` directory.
+    #[error(
+        "{path} is not a bundle: its last two parts must be a model's name ({rule}) and a positive whole number",
+        rule = "1 to 64 of a-z 0-9 - _ ."
+    )]
+    NotABundle {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The bundle is at fault, in all the ways listed.
+    #[error("{path} has {n} fault(s):{list}", n = faults.len(), list = listed(faults))]
+    Faulty {
+        /// The bundle's directory.
+        path: PathBuf,
+        /// Everything that is wrong with it.
+        faults: Vec<Fault>,
+    },
+}
+
+impl RepositoryError {
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::Unavailable
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("\n  - {fault}")).collect()
+}

@@ -1,0 +1,21 @@
+//! Bundles on disk: found, read, and checked against their own sums and graphs.
+
+mod bundle;
+mod error;
+mod golden;
+mod manifest;
+mod scan;
+mod tables;
+mod verify;
+
+pub use bundle::Bundle;
+pub use error::{Fault, RepositoryError};
+pub use golden::{GoldenResult, run_golden};
+pub use manifest::{
+    Activation, CatalogueSpec, ColumnType, DimSpec, EncoderRef, EventField, FileRef, HistorySpec,
+    InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,
+    UserItemStat, VocabularySpec,
+};
+pub use scan::{Found, scan};
+pub use tables::{HISTORY_COLUMNS, read_lines, read_table};
+pub use verify::verify;

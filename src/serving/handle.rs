@@ -1,0 +1,110 @@
+//! One loaded version of a model.
+
+use crate::{
+    batching::{BatchError, ModelQueue, QueueOptions, Ran},
+    deadline::Deadline,
+    ids::ModelId,
+    repository::{Bundle, Fault, Manifest, verify},
+    runtime::{ModelInstance, Runtime, RuntimeError},
+    serving::ServingError,
+    tensor::Tensor,
+};
+
+/// How a version is loaded.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Sessions that run it side by side.
+    pub instances: usize,
+    /// Limits of its queue.
+    pub queue: QueueOptions,
+}
+
+/// A loaded version: its manifest and the instances that run it, which go when the handle does.
+#[derive(Debug)]
+pub struct ModelHandle {
+    id: ModelId,
+    manifest: Manifest,
+    device: String,
+    queue: ModelQueue,
+}
+
+impl ModelHandle {
+    /// Holds the bundle's manifest against its graph and starts its instances, at the cost of optimising the graph.
+    ///
+    /// # Errors
+    /// [`ServingError::Repository`] with all faults, or [`ServingError::Runtime`].
+    pub fn load(
+        runtime: &Runtime,
+        bundle: &Bundle,
+        options: &LoadOptions,
+    ) -> Result<Self, ServingError> {
+        let mut instances = vec![verified_instance(runtime, bundle)?];
+        let outputs = bundle.manifest.output_names();
+        for _ in 1..options.instances {
+            instances.push(runtime.instance(&bundle.graph, &outputs)?);
+        }
+        let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
+        let model = bundle.id.to_string();
+        let queue = ModelQueue::start(&model, &inputs, instances, &options.queue)
+            .map_err(|cause| ServingError::Thread { model, cause })?;
+        Ok(Self {
+            id: bundle.id.clone(),
+            manifest: bundle.manifest.clone(),
+            device: runtime.device().to_string(),
+            queue,
+        })
+    }
+
+    /// The model and its version.
+    pub fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where it runs, such as `cpu` or `cuda:0`.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Sessions that run it side by side.
+    pub fn instances(&self) -> usize {
+        self.queue.instances()
+    }
+
+    /// Runs the model on one tensor for each input of the manifest, in its order.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn run(&self, inputs: Vec<Tensor>, deadline: Deadline) -> Result<Ran, BatchError> {
+        self.queue.run(inputs, deadline).await
+    }
+}
+
+/// Makes an instance whose outputs are those of the manifest, after holding the manifest against the graph.
+///
+/// # Errors
+/// [`ServingError::Repository`] with all faults where the two do not fit.
+pub fn verified_instance(
+    runtime: &Runtime,
+    bundle: &Bundle,
+) -> Result<Box<dyn ModelInstance>, ServingError> {
+    let refused = |error: RuntimeError| {
+        let fix = "export the graph again in one file, with an opset that this ONNX Runtime knows";
+        bundle.faulty(vec![Fault::new("model.onnx", error.to_string(), fix)])
+    };
+    let instance = runtime.instance(&bundle.graph, &[]).map_err(refused)?;
+    let faults = verify(&bundle.manifest, instance.signature());
+    if !faults.is_empty() {
+        return Err(bundle.faulty(faults).into());
+    }
+    let outputs = bundle.manifest.output_names();
+    let all: Vec<&str> = instance.signature().outputs.iter().map(|o| o.name.as_str()).collect();
+    match outputs == all {
+        true => Ok(instance),
+        false => Ok(runtime.instance(&bundle.graph, &outputs).map_err(refused)?),
+    }
+}

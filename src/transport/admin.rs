@@ -1,0 +1,57 @@
+//! The admin listener: plain HTTP for probes.
+
+use std::{future::Future, io, sync::Arc};
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::ranking::Engine;
+
+#[derive(Clone)]
+struct Admin {
+    engine: Arc<Engine>,
+    draining: CancellationToken,
+}
+
+/// Serves `/livez`, `/readyz` and `/statusz` until `stop`.
+pub(super) async fn serve(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    draining: CancellationToken,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/statusz", get(status))
+        .with_state(Admin { engine, draining });
+    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match admin.draining.is_cancelled() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        false => (StatusCode::OK, "ok\n"),
+    }
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Value> {
+    let registry = admin.engine.registry();
+    let model = |(id, model): &(crate::ids::ModelId, Arc<crate::ranking::Model>)| {
+        json!({
+            "name": id.name.as_str(),
+            "version": id.version.0,
+            "labels": registry.labels(id),
+            "device": model.handle().device(),
+            "instances": model.handle().instances(),
+        })
+    };
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "draining": admin.draining.is_cancelled(),
+        "default_model": admin.engine.default_model(),
+        "models": registry.all().iter().map(model).collect::<Vec<_>>(),
+    }))
+}

@@ -1,0 +1,8 @@
+//! Between the wire's messages and the pipeline's types.
+
+mod request;
+mod response;
+
+pub(super) use request::model_choice;
+pub use request::rank_request;
+pub(super) use response::{rank_response, request_message};

@@ -1,0 +1,375 @@
+//! From the wire to a request, all faults at once.
+
+use ahash::AHashSet;
+
+use crate::{
+    ranking::{
+        Candidates, Column, FieldFault, InlineEmbedding, ModelChoice, RankError, RankRequest, User,
+        Values,
+    },
+    serving::Selector,
+    transport::{Limits, pb},
+    users::{Event, EventKind},
+};
+
+/// Faults that are told of one request; more are not looked for.
+const MAX_FAULTS: usize = 16;
+
+/// Years 1 to 9999 in unix seconds, which is what a protobuf timestamp may hold.
+const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
+/// Checks a message against the limits and turns it into a request.
+///
+/// # Errors
+/// [`RankError::Invalid`] with every faulty field, up to a number.
+pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankRequest, RankError> {
+    let mut faults = Faults { limits, all: Vec::new() };
+    faults.id("request_id", &message.request_id);
+    faults.text("query", &message.query);
+    if message.explain {
+        faults.add("explain", "is not supported yet; leave it false");
+    }
+    let (count, candidates) = faults.candidates(message.candidates.unwrap_or_default());
+    let context = faults.columns("context", message.context, 1);
+    let user = faults.user(message.user.unwrap_or_default());
+    let model = message.model.unwrap_or_default();
+    faults.id("model.name", &model.name);
+    if count == 0 {
+        faults.add("candidates.ids", "is empty; send at least one id");
+    }
+    match faults.all.is_empty() {
+        true => Ok(RankRequest {
+            request_id: message.request_id,
+            model: model_choice(Some(model)),
+            user,
+            query: message.query,
+            context,
+            candidates,
+            top_k: message.top_k as usize,
+        }),
+        false => Err(RankError::Invalid(faults.all)),
+    }
+}
+
+/// The model that a message chooses.
+pub(in crate::transport) fn model_choice(message: Option<pb::ModelSelector>) -> ModelChoice {
+    let message = message.unwrap_or_default();
+    ModelChoice {
+        name: message.name,
+        selector: match message.selector {
+            None => Selector::Latest,
+            Some(pb::model_selector::Selector::Version(version)) => Selector::Version(version),
+            Some(pb::model_selector::Selector::Label(label)) => Selector::Label(label),
+        },
+    }
+}
+
+struct Faults<'a> {
+    limits: &'a Limits,
+    all: Vec<FieldFault>,
+}
+
+impl Faults<'_> {
+    fn add(&mut self, field: impl Into<String>, wrong: impl Into<String>) {
+        if self.all.len() < MAX_FAULTS {
+            self.all.push(FieldFault::new(field, wrong));
+        }
+    }
+
+    /// A length beyond its limit; `limit` is the limit's name.
+    fn bound(&mut self, field: &str, length: usize, limit: (&str, usize), unit: &str) -> bool {
+        let (name, most) = limit;
+        if length > most {
+            self.add(field, format!("has {length} {unit}, and {name} is {most}"));
+        }
+        length <= most
+    }
+
+    fn id(&mut self, field: &str, text: &str) {
+        self.bound(field, text.len(), ("max_id_bytes", self.limits.max_id_bytes), "bytes");
+    }
+
+    fn text(&mut self, field: &str, text: &str) {
+        self.bound(field, text.len(), ("max_string_bytes", self.limits.max_string_bytes), "bytes");
+    }
+
+    fn finite(&mut self, field: &str, values: &[f32]) {
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            self.add(format!("{field}[{at}]"), format!("is {}; send finite numbers", values[at]));
+        }
+    }
+
+    fn count(&mut self, field: &str, got: usize, want: usize) -> bool {
+        if got != want {
+            self.add(field, format!("has {got} values, and {want} are needed, one a row"));
+        }
+        got == want
+    }
+
+    fn candidates(&mut self, message: pb::Candidates) -> (usize, Candidates) {
+        let count = message.ids.len();
+        let limit = ("max_candidates", self.limits.max_candidates);
+        if !self.bound("candidates.ids", count, limit, "entries") {
+            return (count, Candidates::default());
+        }
+        self.ids(&message.ids);
+        if !message.prior_scores.is_empty() {
+            self.count("candidates.prior_scores", message.prior_scores.len(), count);
+            self.finite("candidates.prior_scores", &message.prior_scores);
+        }
+        let candidates = Candidates {
+            columns: self.columns("candidates.columns", message.columns, count),
+            ids: message.ids,
+            prior_scores: message.prior_scores,
+        };
+        (count, candidates)
+    }
+
+    fn ids(&mut self, ids: &[String]) {
+        let mut seen = AHashSet::with_capacity(ids.len());
+        for (at, id) in ids.iter().enumerate() {
+            let fits = !id.is_empty() && id.len() <= self.limits.max_id_bytes;
+            if fits && seen.insert(id.as_str()) {
+                continue;
+            }
+            let field = format!("candidates.ids[{at}]");
+            match (id.is_empty(), fits) {
+                (true, _) => self.add(field, "is empty"),
+                (_, false) => self.id(&field, id),
+                _ => self.add(field, format!("`{id}` is there twice; send each id once")),
+            }
+        }
+    }
+
+    fn columns(&mut self, field: &str, columns: Vec<pb::Column>, count: usize) -> Vec<Column> {
+        let limit = ("max_columns", self.limits.max_columns);
+        if !self.bound(field, columns.len(), limit, "columns") {
+            return Vec::new();
+        }
+        let mut names = AHashSet::with_capacity(columns.len());
+        let mut done = Vec::with_capacity(columns.len());
+        for (at, column) in columns.into_iter().enumerate() {
+            let place = format!("{field}[{at}]");
+            if column.name.is_empty() {
+                self.add(format!("{place}.name"), "is empty");
+            }
+            self.id(&format!("{place}.name"), &column.name);
+            if !names.insert(column.name.clone()) {
+                self.add(&place, format!("`{}` is there twice", shortened(&column.name)));
+            }
+            if let Some(values) = self.values(&place, column.values, count) {
+                done.push(Column { name: column.name, values });
+            }
+        }
+        done
+    }
+
+    fn values(
+        &mut self,
+        place: &str,
+        values: Option<pb::column::Values>,
+        count: usize,
+    ) -> Option<Values> {
+        use pb::column::Values as Wire;
+        match values {
+            None => {
+                self.add(place, "has no values; set floats, ints, strings or vectors");
+                None
+            }
+            Some(Wire::Floats(column)) => {
+                let field = format!("{place}.floats.values");
+                self.finite(&field, &column.values);
+                self.count(&field, column.values.len(), count)
+                    .then_some(Values::Floats(column.values))
+            }
+            Some(Wire::Ints(column)) => self
+                .count(&format!("{place}.ints.values"), column.values.len(), count)
+                .then_some(Values::Ints(column.values)),
+            Some(Wire::Strings(column)) => {
+                let field = format!("{place}.strings.values");
+                for (at, text) in column.values.iter().enumerate() {
+                    if text.len() > self.limits.max_string_bytes {
+                        self.text(&format!("{field}[{at}]"), text);
+                    }
+                }
+                self.count(&field, column.values.len(), count)
+                    .then_some(Values::Strings(column.values))
+            }
+            Some(Wire::Vectors(column)) => self.vectors(place, column, count),
+        }
+    }
+
+    fn vectors(&mut self, place: &str, column: pb::VectorColumn, count: usize) -> Option<Values> {
+        let (dim, most) = (column.dim as usize, self.limits.max_vector_dim);
+        if dim == 0 || dim > most {
+            let wrong = format!("is {dim}, and must be 1 to max_vector_dim, {most}");
+            self.add(format!("{place}.vectors.dim"), wrong);
+            return None;
+        }
+        let field = format!("{place}.vectors.values");
+        self.finite(&field, &column.values);
+        let want = count.saturating_mul(dim);
+        let fits = column.values.len() == want;
+        if !fits {
+            let got = column.values.len();
+            self.add(field, format!("has {got} values, and {want} are needed: {count} of {dim}"));
+        }
+        fits.then_some(Values::Vectors { dim, values: column.values })
+    }
+
+    fn user(&mut self, message: pb::User) -> User {
+        self.id("user.id", &message.id);
+        let limit = ("max_history", self.limits.max_history);
+        let history = match self.bound("user.history", message.history.len(), limit, "events") {
+            true => self.history(message.history),
+            false => Vec::new(),
+        };
+        let embedding = message.embedding.map(|given| {
+            self.finite("user.embedding.values", &given.values);
+            InlineEmbedding {
+                values: given.values,
+                shape: given.shape.into_iter().map(|dim| dim as usize).collect(),
+                encoder_version: given.encoder_version,
+            }
+        });
+        User { id: message.id, history, embedding }
+    }
+
+    fn history(&mut self, events: Vec<pb::Event>) -> Vec<Event> {
+        let mut done: Vec<Event> = Vec::with_capacity(events.len());
+        for (at, event) in events.into_iter().enumerate() {
+            let place = format!("user.history[{at}]");
+            if event.item_id.is_empty() {
+                self.add(format!("{place}.item_id"), "is empty");
+            }
+            self.id(&format!("{place}.item_id"), &event.item_id);
+            let kind = match pb::EventKind::try_from(event.kind) {
+                Ok(pb::EventKind::View) => EventKind::View,
+                Ok(pb::EventKind::Cart) => EventKind::Cart,
+                Ok(pb::EventKind::Unspecified | pb::EventKind::Purchase) => EventKind::Purchase,
+                Err(_) => {
+                    self.add(format!("{place}.kind"), format!("{} is no EventKind", event.kind));
+                    continue;
+                }
+            };
+            let Some(time) = event.time.map(|time| time.seconds).filter(|t| TIMES.contains(t))
+            else {
+                self.add(format!("{place}.time"), "is missing or outside of the years 1 to 9999");
+                continue;
+            };
+            if done.last().is_some_and(|before| before.time > time) {
+                let wrong = "is earlier than the event before; send the oldest first";
+                self.add(format!("{place}.time"), wrong);
+            }
+            done.push(Event { item: event.item_id.into(), kind, time });
+        }
+        done
+    }
+}
+
+/// A name that is short enough for a message.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> pb::RankRequest {
+        pb::RankRequest {
+            candidates: Some(pb::Candidates {
+                ids: vec!["a".to_owned(), "b".to_owned()],
+                ..pb::Candidates::default()
+            }),
+            ..pb::RankRequest::default()
+        }
+    }
+
+    fn candidates(change: impl FnOnce(&mut pb::Candidates)) -> pb::RankRequest {
+        let mut message = request();
+        change(message.candidates.get_or_insert_default());
+        message
+    }
+
+    fn column(values: pb::column::Values) -> pb::Column {
+        pb::Column { name: "x".to_owned(), values: Some(values) }
+    }
+
+    #[track_caller]
+    fn check(message: pb::RankRequest, want: &[&str]) {
+        let limits = Limits { max_candidates: 3, max_id_bytes: 8, ..Limits::default() };
+        let faults = match rank_request(message, &limits) {
+            Ok(_) => Vec::new(),
+            Err(RankError::Invalid(faults)) => faults,
+            Err(other) => panic!("{other}"),
+        };
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, want, "{faults:?}");
+    }
+
+    #[test]
+    fn faults_of_candidates_name_their_field() {
+        check(request(), &[]);
+        check(pb::RankRequest::default(), &["candidates.ids"]);
+        check(candidates(|c| c.ids = vec![String::new()]), &["candidates.ids[0]"]);
+        check(candidates(|c| c.ids[1] = "a".to_owned()), &["candidates.ids[1]"]);
+        check(candidates(|c| c.ids[1] = "123456789".to_owned()), &["candidates.ids[1]"]);
+        let many = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        check(candidates(|c| c.ids = many), &["candidates.ids"]);
+        check(candidates(|c| c.prior_scores = vec![1.0]), &["candidates.prior_scores"]);
+        check(
+            candidates(|c| c.prior_scores = vec![1.0, f32::NAN]),
+            &["candidates.prior_scores[1]"],
+        );
+    }
+
+    #[test]
+    fn faults_of_columns_name_their_field() {
+        use pb::column::Values as Wire;
+        let floats = |values: &[f32]| Wire::Floats(pb::FloatColumn { values: values.to_vec() });
+        let with = |values| candidates(|c| c.columns = vec![column(values)]);
+        check(with(floats(&[1.0, 2.0])), &[]);
+        check(with(floats(&[1.0])), &["candidates.columns[0].floats.values"]);
+        check(with(floats(&[1.0, f32::INFINITY])), &["candidates.columns[0].floats.values[1]"]);
+        let vectors =
+            |dim, length| Wire::Vectors(pb::VectorColumn { dim, values: vec![0.0; length] });
+        check(with(vectors(3, 6)), &[]);
+        check(with(vectors(3, 5)), &["candidates.columns[0].vectors.values"]);
+        check(with(vectors(0, 0)), &["candidates.columns[0].vectors.dim"]);
+        check(with(vectors(u32::MAX, 0)), &["candidates.columns[0].vectors.dim"]);
+        let twice = || vec![column(floats(&[1.0, 2.0])), column(floats(&[1.0, 2.0]))];
+        check(candidates(|c| c.columns = twice()), &["candidates.columns[1]"]);
+        let empty = pb::Column::default();
+        check(
+            candidates(|c| c.columns = vec![empty]),
+            &["candidates.columns[0].name", "candidates.columns[0]"],
+        );
+        let mut context = request();
+        context.context = vec![column(floats(&[1.0, 2.0]))];
+        check(context, &["context[0].floats.values"]);
+    }
+
+    #[test]
+    fn faults_of_the_user_name_their_field() {
+        let event = |item: &str, kind, seconds| pb::Event {
+            item_id: item.to_owned(),
+            kind,
+            time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+        };
+        let with = |history| {
+            let mut message = request();
+            message.user.get_or_insert_default().history = history;
+            message
+        };
+        check(with(vec![event("a", 0, 1), event("a", 3, 1)]), &[]);
+        check(with(vec![event("a", 9, 1)]), &["user.history[0].kind"]);
+        check(with(vec![event("", 1, 1)]), &["user.history[0].item_id"]);
+        check(with(vec![event("a", 1, 2), event("a", 1, 1)]), &["user.history[1].time"]);
+        check(with(vec![event("a", 1, i64::MAX)]), &["user.history[0].time"]);
+        check(
+            with(vec![pb::Event::default()]),
+            &["user.history[0].item_id", "user.history[0].time"],
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! From the pipeline's types to the wire.
+
+use std::time::Duration;
+
+use crate::{
+    ranking::{Column, Degraded, RankRequest, Ranking, UserState, Values},
+    serving::Selector,
+    transport::pb,
+};
+
+/// The answer to `request`; `validate` and `total` are the times that the pipeline does not know.
+pub(in crate::transport) fn rank_response(
+    request: RankRequest,
+    ranking: Ranking,
+    validate: Duration,
+    total: Duration,
+) -> pb::RankResponse {
+    let mut ids = request.candidates.ids;
+    let missing_items = ranking.missing.iter().map(|&at| ids[at as usize].clone()).collect();
+    let items = ranking.items.into_iter().zip(1..).map(|(item, rank)| {
+        let outputs = ranking.further_heads.iter().zip(item.outputs);
+        pb::RankedItem {
+            id: std::mem::take(&mut ids[item.index as usize]),
+            index: item.index,
+            rank,
+            score: item.score,
+            outputs: outputs
+                .map(|(name, value)| pb::Output { name: name.clone(), value })
+                .collect(),
+        }
+    });
+    pb::RankResponse {
+        request_id: request.request_id,
+        items: items.collect(),
+        model_name: ranking.model.name.to_string(),
+        model_version: ranking.model.version.0,
+        encoder_version: ranking.encoder_version,
+        user_state: user_state(ranking.user_state).into(),
+        degraded: ranking.degraded.into_iter().map(|d| degraded(d).into()).collect(),
+        missing_items,
+        timings: Some(pb::Timings {
+            total_us: micros(total),
+            validate_us: micros(validate),
+            user_us: micros(ranking.times.user),
+            features_us: micros(ranking.times.features),
+            queue_us: micros(ranking.times.queue),
+            run_us: micros(ranking.times.run),
+            select_us: micros(ranking.times.select),
+        }),
+        error: None,
+    }
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn user_state(state: UserState) -> pb::UserState {
+    match state {
+        UserState::None => pb::UserState::Unspecified,
+        UserState::Cached => pb::UserState::Cached,
+        UserState::Computed => pb::UserState::Computed,
+        UserState::Inline => pb::UserState::Inline,
+        UserState::Default => pb::UserState::Default,
+    }
+}
+
+fn degraded(reason: Degraded) -> pb::DegradedReason {
+    match reason {
+        Degraded::ItemsMissing => pb::DegradedReason::ItemsMissing,
+        Degraded::EncoderUnavailable => pb::DegradedReason::EncoderUnavailable,
+    }
+}
+
+/// A request as a message, without its user.
+pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRequest {
+    pb::RankRequest {
+        request_id: request.request_id.clone(),
+        model: Some(pb::ModelSelector {
+            name: request.model.name.clone(),
+            selector: match &request.model.selector {
+                Selector::Latest => None,
+                Selector::Version(version) => Some(pb::model_selector::Selector::Version(*version)),
+                Selector::Label(label) => Some(pb::model_selector::Selector::Label(label.clone())),
+            },
+        }),
+        user: None,
+        query: request.query.clone(),
+        context: request.context.iter().map(column_of).collect(),
+        candidates: Some(pb::Candidates {
+            ids: request.candidates.ids.clone(),
+            prior_scores: request.candidates.prior_scores.clone(),
+            columns: request.candidates.columns.iter().map(column_of).collect(),
+        }),
+        top_k: request.top_k as u32,
+        explain: false,
+    }
+}
+
+/// A column as a message.
+fn column_of(column: &Column) -> pb::Column {
+    let values = match column.values.clone() {
+        Values::Floats(values) => pb::column::Values::Floats(pb::FloatColumn { values }),
+        Values::Ints(values) => pb::column::Values::Ints(pb::IntColumn { values }),
+        Values::Strings(values) => pb::column::Values::Strings(pb::StringColumn { values }),
+        Values::Vectors { dim, values } => {
+            pb::column::Values::Vectors(pb::VectorColumn { dim: dim as u32, values })
+        }
+    };
+    pb::Column { name: column.name.clone(), values: Some(values) }
+}

@@ -1,0 +1,175 @@
+//! `podium.v1.InfoService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    ids::ModelId,
+    ranking::{Engine, FeatureDescription, FeatureScope, Model, RankError, Ranker},
+    repository::Role,
+    transport::{
+        Limits,
+        convert::{model_choice, request_message},
+        pb::{self, info_service_server::InfoService},
+        rank_service::FlowOptions,
+        status::status_of,
+    },
+};
+
+/// Answers what the server is and serves.
+pub(super) struct InfoApi {
+    pub(super) engine: Arc<Engine>,
+    pub(super) limits: Limits,
+    pub(super) flow: FlowOptions,
+    pub(super) onnxruntime_version: String,
+}
+
+#[tonic::async_trait]
+impl InfoService for InfoApi {
+    async fn get_server_info(
+        &self,
+        _request: Request<pb::GetServerInfoRequest>,
+    ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
+        let registry = self.engine.registry();
+        let models = registry.all();
+        let models = models.iter().map(|(id, model)| model_info(id, model, registry.labels(id)));
+        let usage = Usage::now();
+        Ok(Response::new(pb::GetServerInfoResponse {
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            onnxruntime_version: self.onnxruntime_version.clone(),
+            limits: Some(limits_message(&self.limits, &self.flow)),
+            models: models.collect(),
+            default_model: self.engine.default_model().to_owned(),
+            process_cpu_us: usage.cpu_us,
+            process_peak_rss_bytes: usage.peak_rss_bytes,
+        }))
+    }
+
+    async fn get_example(
+        &self,
+        request: Request<pb::GetExampleRequest>,
+    ) -> Result<Response<pb::GetExampleResponse>, Status> {
+        let ranker = self.ranker(request.into_inner().model)?;
+        let mut message = ranker.example().map(request_message).unwrap_or_default();
+        message.model =
+            Some(pb::ModelSelector { name: ranker.id().name.to_string(), selector: None });
+        Ok(Response::new(pb::GetExampleResponse { request: Some(message) }))
+    }
+
+    async fn get_items(
+        &self,
+        request: Request<pb::GetItemsRequest>,
+    ) -> Result<Response<pb::GetItemsResponse>, Status> {
+        let message = request.into_inner();
+        let most = self.limits.max_candidates;
+        if message.ids.len() > most {
+            let wrong = format!("has {} entries, and max_candidates is {most}", message.ids.len());
+            return Err(status_of(&RankError::field("ids", wrong), ""));
+        }
+        let ranker = self.ranker(message.model)?;
+        let columns = texts_of(&ranker, &message.ids);
+        Ok(Response::new(pb::GetItemsResponse { columns }))
+    }
+}
+
+impl InfoApi {
+    fn ranker(&self, model: Option<pb::ModelSelector>) -> Result<Arc<Ranker>, Status> {
+        let ranker = self.engine.ranker(&model_choice(model));
+        ranker.map_err(|error| status_of(&error, ""))
+    }
+}
+
+fn texts_of(ranker: &Ranker, ids: &[String]) -> Vec<pb::Column> {
+    let Some(catalogue) = ranker.catalogue() else {
+        return Vec::new();
+    };
+    let rows: Vec<Option<usize>> = ids.iter().map(|id| catalogue.row(id)).collect();
+    let column = |(name, column): (&str, &crate::catalogue::FeatureColumn)| {
+        let text = |row: &Option<usize>| row.and_then(|row| column.text(row)).unwrap_or_default();
+        let values = rows.iter().map(|row| text(row).to_owned()).collect();
+        pb::Column {
+            name: name.to_owned(),
+            values: Some(pb::column::Values::Strings(pb::StringColumn { values })),
+        }
+    };
+    catalogue.texts().map(column).collect()
+}
+
+fn limits_message(limits: &Limits, flow: &FlowOptions) -> pb::Limits {
+    pb::Limits {
+        max_candidates: limits.max_candidates as u32,
+        max_columns: limits.max_columns as u32,
+        max_id_bytes: limits.max_id_bytes as u32,
+        max_string_bytes: limits.max_string_bytes as u32,
+        max_vector_dim: limits.max_vector_dim as u32,
+        max_history: limits.max_history as u32,
+        max_message_bytes: limits.max_message_bytes as u64,
+        max_deadline_ms: flow.max_deadline.as_millis() as u64,
+        max_in_flight: flow.max_in_flight as u32,
+        max_in_flight_per_stream: flow.max_in_flight_per_stream as u32,
+    }
+}
+
+fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo {
+    let handle = model.handle();
+    let (encoder, features) = match model {
+        Model::Ranker(ranker) => (ranker.encoder().map(|e| e.id().clone()), ranker.features()),
+        Model::Encoder(_) => (None, [].as_slice()),
+    };
+    pb::ModelInfo {
+        name: id.name.to_string(),
+        version: id.version.0,
+        role: match model.role() {
+            Role::Ranker => pb::ModelRole::Ranker.into(),
+            Role::UserEncoder => pb::ModelRole::UserEncoder.into(),
+        },
+        labels,
+        device: handle.device().to_owned(),
+        instances: handle.instances() as u32,
+        description: handle.manifest().description.clone(),
+        encoder_name: encoder.as_ref().map(|id| id.name.to_string()).unwrap_or_default(),
+        encoder_version: encoder.map_or(0, |id| id.version.0),
+        features: features.iter().map(feature_info).collect(),
+        outputs: handle.manifest().outputs.iter().map(|o| o.head().to_owned()).collect(),
+    }
+}
+
+fn feature_info(feature: &FeatureDescription) -> pb::FeatureInfo {
+    pb::FeatureInfo {
+        name: feature.name.clone(),
+        scope: match feature.scope {
+            FeatureScope::Context => pb::FeatureScope::Context.into(),
+            FeatureScope::Candidate => pb::FeatureScope::Candidate.into(),
+            FeatureScope::Query => pb::FeatureScope::Query.into(),
+        },
+        r#type: feature.kind.to_owned(),
+        required: feature.required,
+    }
+}
+
+/// What the process has used, from `/proc`; zeros where that cannot be read.
+#[derive(Default)]
+struct Usage {
+    cpu_us: u64,
+    peak_rss_bytes: u64,
+}
+
+impl Usage {
+    fn now() -> Self {
+        let schedstat = || -> Option<u64> {
+            let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+            let nanos = tasks.flatten().filter_map(|task| {
+                let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+                text.split(' ').next()?.parse::<u64>().ok()
+            });
+            Some(nanos.sum::<u64>() / 1000)
+        };
+        let peak = || -> Option<u64> {
+            let text = std::fs::read_to_string("/proc/self/status").ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+        };
+        Self { cpu_us: schedstat().unwrap_or(0), peak_rss_bytes: peak().unwrap_or(0) * 1024 }
+    }
+}

@@ -1,0 +1,20 @@
+//! The gRPC services: from the wire to the pipeline and back.
+
+mod admin;
+mod call;
+pub mod codec;
+mod connection;
+mod convert;
+mod health;
+mod info_service;
+mod json;
+mod limits;
+pub mod pb;
+mod rank_service;
+mod server;
+mod status;
+
+pub use convert::rank_request;
+pub use json::{JsonError, from_json, to_json};
+pub use limits::Limits;
+pub use server::{Listeners, Server, ServerOptions, ServerParts};

@@ -1,0 +1,217 @@
+//! Binds, serves, drains.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Router, Server as GrpcServer};
+use tower::layer::util::{Identity, Stack};
+
+use crate::{
+    ranking::Engine,
+    transport::{
+        Limits, admin,
+        call::CallLayer,
+        connection::{accept, bind},
+        health::Health,
+        info_service::InfoApi,
+        pb::{
+            self, info_service_server::InfoServiceServer, rank_service_server::RankServiceServer,
+        },
+        rank_service::{FlowOptions, RankApi},
+    },
+};
+
+/// How the server meets its callers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerOptions {
+    /// Where gRPC is served.
+    pub listen: SocketAddr,
+    /// Where probes are answered.
+    pub admin_listen: SocketAddr,
+    /// Requests in flight in the whole server; one more is refused.
+    pub max_in_flight: usize,
+    /// Requests of one stream in flight; the server reads no further until one is answered.
+    pub max_in_flight_per_stream: usize,
+    /// Streams of one connection in flight.
+    pub max_streams_per_connection: u32,
+    /// Longest deadline, and that of a call without one.
+    #[serde(with = "humantime_serde")]
+    pub max_deadline: Duration,
+    /// How long a new connection may take to begin HTTP/2.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// How long a stream may be silent.
+    #[serde(with = "humantime_serde")]
+    pub stream_idle_timeout: Duration,
+    /// How often a silent connection is pinged.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_interval: Duration,
+    /// How long a ping may go unanswered.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_timeout: Duration,
+    /// How long health says NOT_SERVING before new calls are refused.
+    #[serde(with = "humantime_serde")]
+    pub drain_delay: Duration,
+    /// How long calls in flight may take to finish after that.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 50052)),
+            max_in_flight: 1024,
+            max_in_flight_per_stream: 64,
+            max_streams_per_connection: 1024,
+            max_deadline: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            stream_idle_timeout: Duration::from_secs(300),
+            keepalive_interval: Duration::from_secs(20),
+            keepalive_timeout: Duration::from_secs(10),
+            drain_delay: Duration::from_millis(500),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the server serves.
+pub struct ServerParts {
+    /// The pipeline.
+    pub engine: Arc<Engine>,
+    /// What a request may hold.
+    pub limits: Limits,
+    /// What the runtime says of itself.
+    pub onnxruntime_version: String,
+    /// Models whose bundles could not be loaded.
+    pub failed_models: Vec<String>,
+}
+
+/// The bound sockets.
+#[derive(Debug)]
+pub struct Listeners {
+    grpc: TcpListener,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both sockets.
+    ///
+    /// # Errors
+    /// The address and the cause.
+    pub async fn bind(options: &ServerOptions) -> Result<Self, String> {
+        let bind_one = |name, address| async move {
+            bind(address).await.map_err(|cause| {
+                format!("{name} = {address} cannot be bound: {cause}. Stop what listens there, or choose another port")
+            })
+        };
+        Ok(Self {
+            grpc: bind_one("server.listen", options.listen).await?,
+            admin: bind_one("server.admin_listen", options.admin_listen).await?,
+        })
+    }
+
+    /// Where gRPC is served.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Where probes are answered.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+}
+
+/// The server.
+pub struct Server {
+    parts: ServerParts,
+    options: ServerOptions,
+    draining: CancellationToken,
+}
+
+impl Server {
+    /// Makes a server.
+    pub fn new(parts: ServerParts, options: ServerOptions) -> Self {
+        Self { parts, options, draining: CancellationToken::new() }
+    }
+
+    /// Serves until `stop` is cancelled, then drains: health says NOT_SERVING, after `drain_delay` no new call is
+    /// taken, and calls in flight have `drain_timeout` to finish.
+    ///
+    /// # Errors
+    /// The cause, when a service cannot be set up or a socket fails.
+    pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> Result<(), String> {
+        let mut health = self.health().await;
+        let router = self.router(&health)?;
+        let closing = CancellationToken::new();
+        let incoming = accept(listeners.grpc, self.options.handshake_timeout);
+        let grpc = router.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
+        let engine = Arc::clone(&self.parts.engine);
+        let (draining, closed) = (self.draining.clone(), closing.clone().cancelled_owned());
+        let probes = tokio::spawn(admin::serve(listeners.admin, engine, draining, closed));
+        let drain = async {
+            stop.cancelled().await;
+            tracing::info!("draining");
+            self.draining.cancel();
+            health.draining().await;
+            tokio::time::sleep(self.options.drain_delay).await;
+            health.dismiss_watchers().await;
+            closing.cancel();
+            tokio::time::sleep(self.options.drain_timeout).await;
+        };
+        tokio::select! {
+            served = grpc => served.map_err(|e| e.to_string())?,
+            () = drain => tracing::warn!("calls were still in flight when drain_timeout had passed"),
+        }
+        probes.abort();
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        let models = self.parts.engine.registry().all();
+        let mut names: Vec<String> = models.iter().map(|(id, _)| id.name.to_string()).collect();
+        names.dedup();
+        Health::serving(names, self.parts.failed_models.clone()).await
+    }
+
+    fn router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
+        let options = &self.options;
+        let flow = FlowOptions {
+            max_in_flight: options.max_in_flight,
+            max_in_flight_per_stream: options.max_in_flight_per_stream,
+            max_deadline: options.max_deadline,
+            stream_idle_timeout: options.stream_idle_timeout,
+        };
+        let limits = self.parts.limits.clone();
+        let engine = Arc::clone(&self.parts.engine);
+        let info = InfoApi {
+            engine: Arc::clone(&engine),
+            limits: limits.clone(),
+            flow: flow.clone(),
+            onnxruntime_version: self.parts.onnxruntime_version.clone(),
+        };
+        let largest = limits.max_message_bytes;
+        let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };
+        let rank = RankApi::new(engine, limits, flow, self.draining.clone());
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        Ok(GrpcServer::builder()
+            .max_concurrent_streams(options.max_streams_per_connection)
+            .http2_keepalive_interval(Some(options.keepalive_interval))
+            .http2_keepalive_timeout(Some(options.keepalive_timeout))
+            .http2_max_header_list_size(32 << 10)
+            .layer(layer)
+            .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
+            .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
+            .add_service(tonic_health::pb::health_server::HealthServer::new(health.service()))
+            .add_service(reflection().build_v1().map_err(|e| e.to_string())?)
+            .add_service(reflection().build_v1alpha().map_err(|e| e.to_string())?))
+    }
+}

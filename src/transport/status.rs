@@ -1,0 +1,174 @@
+//! The one place where an error becomes a gRPC status.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    error_code::ErrorCode,
+    ranking::{FieldFault, RankError, Stage},
+    transport::{Limits, pb},
+};
+
+const DOMAIN: &str = "podium";
+
+/// How long a caller is asked to wait where trying again helps.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// An error as a caller sees it.
+#[derive(Debug)]
+struct Failure {
+    code: Code,
+    message: String,
+    reason: &'static str,
+    violations: Vec<FieldFault>,
+    resource: Option<(&'static str, String)>,
+    retry_after: Option<Duration>,
+}
+
+impl Failure {
+    fn of(error: &RankError) -> Self {
+        let error = match error {
+            RankError::Shared(shared) => shared.as_ref(),
+            own => own,
+        };
+        let code = grpc_code(error.code());
+        Self {
+            code,
+            message: match code {
+                Code::Internal => {
+                    "the server failed; its log has the cause under this request_id".to_owned()
+                }
+                _ => error.to_string(),
+            },
+            reason: error.reason(),
+            violations: match error {
+                RankError::Invalid(faults) => faults.clone(),
+                RankError::NotARanker(_) => vec![FieldFault::new("model.name", error.to_string())],
+                _ => Vec::new(),
+            },
+            resource: match error {
+                RankError::Serving(error) => error.resource(),
+                _ => None,
+            },
+            retry_after: matches!(code, Code::ResourceExhausted | Code::Unavailable)
+                .then_some(RETRY_AFTER),
+        }
+    }
+}
+
+fn grpc_code(code: ErrorCode) -> Code {
+    match code {
+        ErrorCode::InvalidArgument => Code::InvalidArgument,
+        ErrorCode::NotFound => Code::NotFound,
+        ErrorCode::ResourceExhausted => Code::ResourceExhausted,
+        ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorCode::Unavailable => Code::Unavailable,
+        ErrorCode::Cancelled => Code::Cancelled,
+        ErrorCode::Internal => Code::Internal,
+    }
+}
+
+/// The status of a failed call; logs it once.
+pub(super) fn status_of(error: &RankError, request_id: &str) -> Status {
+    let failure = Failure::of(error);
+    log(&failure, error, request_id);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(failure.reason, DOMAIN, std::collections::HashMap::new());
+    if !failure.violations.is_empty() {
+        let violation = |f: &FieldFault| FieldViolation::new(&f.field, &f.wrong);
+        details.set_bad_request(failure.violations.iter().map(violation).collect::<Vec<_>>());
+    }
+    if let Some((kind, name)) = &failure.resource {
+        details.set_resource_info(*kind, name, "", &failure.message);
+    }
+    if failure.retry_after.is_some() {
+        details.set_retry_info(failure.retry_after);
+    }
+    if failure.code == Code::Internal {
+        details.set_request_info(request_id, "");
+    }
+    Status::with_error_details(failure.code, failure.message, details)
+}
+
+/// The same facts for one request of a stream; logs them once.
+pub(super) fn stream_error_of(error: &RankError, request_id: &str) -> pb::RankError {
+    let failure = Failure::of(error);
+    log(&failure, error, request_id);
+    pb::RankError {
+        code: failure.code as i32,
+        message: failure.message,
+        reason: failure.reason.to_owned(),
+        field_violations: failure
+            .violations
+            .into_iter()
+            .map(|fault| pb::FieldViolation { field: fault.field, description: fault.wrong })
+            .collect(),
+        retry_after_ms: failure.retry_after.map_or(0, |wait| wait.as_millis() as u32),
+    }
+}
+
+fn log(failure: &Failure, error: &RankError, request_id: &str) {
+    let (code, reason) = (failure.code, failure.reason);
+    match code {
+        Code::Internal => tracing::error!(?code, reason, request_id, %error, "request failed"),
+        _ => tracing::debug!(?code, reason, request_id, "request refused"),
+    }
+}
+
+/// The status of bytes that are no message.
+pub(super) fn undecodable(cause: &prost::DecodeError) -> Status {
+    let wrong = format!("the bytes are no such message: {cause}; send what the proto file says");
+    status_of(&RankError::field("message", wrong), "")
+}
+
+/// The status of a call that expired before its message had arrived.
+pub(super) fn expired_in_receiving() -> Status {
+    status_of(&RankError::Expired(Stage::Receiving), "")
+}
+
+/// The status of a message beyond the limit.
+pub(super) fn message_too_large(limits: &Limits) -> Status {
+    let limit = limits.max_message_bytes;
+    let wrong =
+        format!("is larger than max_message_bytes, {limit}; send fewer candidates or columns");
+    status_of(&RankError::field("message", wrong), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::batching::BatchError;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(error: RankError, code: Code, reason: &str) -> Status {
+        let status = status_of(&error, "r1");
+        assert_eq!(status.code(), code);
+        let info = status.get_details_error_info();
+        assert_eq!(info.map(|i| i.reason).as_deref(), Some(reason));
+        status
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_code_and_details() {
+        let status =
+            check(RankError::field("top_k", "bad"), Code::InvalidArgument, "INVALID_FIELD");
+        assert_eq!(status.get_details_bad_request().map(|b| b.field_violations.len()), Some(1));
+        let full = BatchError::QueueFull { model: "m".to_owned(), limit: 1 };
+        let status = check(full.into(), Code::ResourceExhausted, "QUEUE_FULL");
+        assert!(status.get_details_retry_info().is_some());
+        check(BatchError::ExpiredInQueue.into(), Code::DeadlineExceeded, "EXPIRED_IN_QUEUE");
+        check(BatchError::ExpiredInRun.into(), Code::DeadlineExceeded, "EXPIRED_IN_RUN");
+        check(BatchError::Stopped.into(), Code::Unavailable, "MODEL_STOPPING");
+    }
+
+    #[test]
+    fn an_internal_error_keeps_its_cause_to_itself() {
+        let error = RankError::Features("secret".to_owned());
+        let status = check(error, Code::Internal, "FEATURES_FAILED");
+        assert!(!status.message().contains("secret"));
+        assert!(status.get_details_request_info().is_some());
+    }
+}
