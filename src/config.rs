@@ -212,11 +212,14 @@ fn gather(file: Option<&Path>, flags: &[Flag]) -> Result<Figment, ConfigError> {
         let wrong = format!("{} is not a file; name one that is", missing.display());
         return Err(ConfigError(vec![ConfigFault { key: "--config".to_owned(), wrong }]));
     }
-    let path = named.unwrap_or_else(|| DEFAULT_FILE.into());
+    let path = named.or_else(|| Some(DEFAULT_FILE.into()).filter(|path: &PathBuf| path.is_file()));
     let variables = Env::prefixed("PODIUM_").ignore(&OTHER_VARIABLES).split("__");
-    let figment = Figment::from(Serialized::defaults(Config::default()))
-        .merge(Toml::file_exact(path))
-        .merge(variables);
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    let figment = match path {
+        Some(path) => defaults.merge(Toml::file_exact(path)),
+        None => defaults,
+    };
+    let figment = figment.merge(variables);
     Ok(flags.iter().cloned().fold(figment, Figment::merge))
 }
 
