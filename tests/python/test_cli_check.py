@@ -40,18 +40,6 @@ def test_external_data_is_refused_from_within_the_directory_too(name: str) -> No
     assert ended.returncode == 1, ended.stdout + ended.stderr
 
 
-def test_the_whole_repository_can_be_checked() -> None:
-    ended = podium("check", TEST_MODELS)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    for bundle in GOOD:
-        assert bundle.parent.name in ended.stdout
-
-
-def test_one_wrong_bundle_fails_the_repository() -> None:
-    ended = podium("check", FAULTY_MODELS)
-    assert ended.returncode == 1
-
-
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     ended = podium("check", tmp_path / "nowhere")
     assert ended.returncode != 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from expected import TinyRequest, check_scores, tiny_request
+from expected import TinyRequest, check_scores
 from server import Server, free_port, podium
 
 
@@ -36,19 +36,28 @@ def test_json_is_the_response_in_proto3s_mapping(server: Server, client: Any) ->
     assert fields["user_state"] in ("USER_STATE_COMPUTED", "USER_STATE_CACHED")
 
 
-def test_candidates_come_from_a_file(server: Server, client: Any, tmp_path: Path) -> None:
-    asked = TinyRequest(["item-05", "item-06", "item-40"], [3.0, 2.0, 1.0])
-    file = tmp_path / "request.json"
-    message = client.message("RankRequest", **tiny_request(asked))
-    file.write_text(json_format.MessageToJson(message, preserving_proto_field_name=True))
-    said = rank(server, "--model", "tiny-ranker", "--candidates", file, "--top", "0", "--json")
+def test_candidates_come_from_a_csv_file(server: Server, client: Any, tmp_path: Path) -> None:
+    asked = TinyRequest(["item-05", "item-06", "item-40"], [3.0, 2.0, 1.0], hour=3.0)
+    file = tmp_path / "candidates.csv"
+    rows = [f"{price},{item}" for item, price in zip(asked.ids, asked.prices, strict=True)]
+    file.write_text("price,item\n" + "\n".join(rows) + "\n")
+    said = rank(
+        server, "--model", "tiny-ranker", "--candidates", file, "--context", "hour=3", "--top", "0", "--json"
+    )  # fmt: skip
     check_scores(json_format.Parse(said, client.message("RankResponse")), asked.scores()[0])
+
+
+def test_a_model_without_an_example_takes_candidates_from_a_file(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "candidates.csv"
+    file.write_text("id,price\na,1\nb,2\n")
+    answer = json.loads(rank(server, "--model", "nan-ranker", "--candidates", file, "--json"))
+    assert [item["id"] for item in answer["items"]] == ["b", "a"]
 
 
 def test_a_server_that_is_not_there_says_what_to_do() -> None:
     ended = podium("rank", "--target", f"http://127.0.0.1:{free_port()}")
     assert ended.returncode != 0
-    assert "podium serve" in ended.stderr
+    assert "make serve" in ended.stderr
     assert "panicked" not in ended.stderr
 
 

@@ -67,8 +67,14 @@ def test_the_example_can_be_ranked(client: Client) -> None:
     assert len(answer.items) == len(example.candidates.ids) == 20
 
 
-def test_a_model_without_an_example_is_not_found(client: Client) -> None:
+def test_a_model_without_an_example_answers_with_an_empty_one(client: Client) -> None:
     request = client.message("GetExampleRequest", model={"name": "list-ranker"})
+    example = client.method(INFO_SERVICE, "GetExample")(request, timeout=TIMEOUT).request
+    assert not example.candidates.ids
+
+
+def test_an_example_of_an_unknown_model_is_not_found(client: Client) -> None:
+    request = client.message("GetExampleRequest", model={"name": "no-such-model"})
     failed = refusal(lambda: client.method(INFO_SERVICE, "GetExample")(request, timeout=TIMEOUT))
     assert failed.code.name == "NOT_FOUND"
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from client import INFO_SERVICE, RANK_SERVICE, TIMEOUT, Client, serialize
+from client import INFO_SERVICE, RANK_SERVICE, TIMEOUT, Client, refusal, serialize
 
 
 def ask(client: Client, version: str, **question: Any) -> Any:
@@ -43,8 +43,8 @@ def test_a_symbol_leads_to_its_file(client: Client, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_an_unknown_symbol_is_not_found(client: Client, version: str) -> None:
-    answer = ask(client, version, file_containing_symbol="podium.v1.NoSuchThing")
-    assert answer.error_response.error_code == 5
+    failed = refusal(lambda: ask(client, version, file_containing_symbol="podium.v1.NoSuchThing"))
+    assert failed.code.name == "NOT_FOUND"
 
 
 def test_the_fixed_names_are_there(client: Client) -> None:

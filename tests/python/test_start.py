@@ -19,6 +19,8 @@ from test_health import stub
 PRICES = {"ids": ["a"], "columns": [column("price", [1])]}
 # A directory that is no version, or that holds no manifest, is no bundle and passed over.
 SILENT = {"missing-manifest", "version-zero", "version-text"}
+# Golden vectors are run by `podium check`, not at the start.
+SERVED = {"right", "golden-off"}
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def repository(tmp_path: Path) -> Path:
 def test_faulty_bundles_are_reported_and_the_others_serve(log: Path) -> None:
     with Server(FAULTY_MODELS, log) as server:
         client = Client(server.address)
-        assert [model.name for model in client.info().models] == ["right"]
+        assert {model.name for model in client.info().models} == SERVED
         features = {"name": "features", "vectors": {"dim": 3, "values": [1, 1, 1]}}
         candidates = {"ids": ["a"], "columns": [column("price", [1]), features]}
         assert len(client.rank(model={"name": "right"}, candidates=candidates).items) == 1
@@ -44,7 +46,7 @@ def test_faulty_bundles_are_reported_and_the_others_serve(log: Path) -> None:
         assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
         client.close()
         report = server.output()
-    for name in set(FAULTS) - SILENT:
+    for name in set(FAULTS) - SILENT - SERVED:
         assert name in report, name
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import tiny
 from bundle import float32
-from client import Client
+from client import TIMEOUT, Client, refusal
 from expected import TinyRequest, check_scores, column, tiny_request
 
 INVALID_ARGUMENT, NOT_FOUND, INTERNAL = (
@@ -90,3 +90,20 @@ def test_more_requests_than_a_stream_may_have_in_flight_wait_their_turn(client: 
     answers = list(client.rank_stream(priced(f"r{number}", [1.0]) for number in range(count)))
     assert len({answer.request_id for answer in answers}) == count
     assert not any(answer.HasField("error") for answer in answers)
+
+
+def test_malformed_bytes_end_the_stream_as_the_callers_fault(client: Client) -> None:
+    call = client.channel.stream_stream(
+        "/podium.v1.RankService/RankStream", request_serializer=bytes, response_deserializer=bytes
+    )
+    failed = refusal(lambda: list(call(iter([b"\x0a\xff"]), timeout=TIMEOUT)))
+    assert failed.code.name == "INVALID_ARGUMENT", failed
+
+
+def test_an_oversized_message_ends_the_stream_as_the_callers_fault(client: Client) -> None:
+    body = b"\x22\xff\xff\xff\x07" + b"q" * client.info().limits.max_message_bytes
+    call = client.channel.stream_stream(
+        "/podium.v1.RankService/RankStream", request_serializer=bytes, response_deserializer=bytes
+    )
+    failed = refusal(lambda: list(call(iter([body]), timeout=TIMEOUT)))
+    assert failed.code.name == "INVALID_ARGUMENT", failed
