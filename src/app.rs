@@ -86,6 +86,16 @@ impl App {
         })
     }
 
+    /// What ranks requests.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What runs graphs.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// Serves until `stop` is cancelled and the drain is over; `started` is told where, once the sockets are bound.
     ///
     /// # Errors

@@ -77,6 +77,11 @@ impl Catalogue {
         self.rows.get(item).map(|&row| row as usize)
     }
 
+    /// The ids of all items, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.rows.keys().map(AsRef::as_ref)
+    }
+
     /// How many items there are.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -17,6 +17,7 @@ use crate::{
         user_side::{UserSide, user_side},
     },
     serving::Registry,
+    tensor::Tensor,
     users::{SingleFlight, UserStore},
 };
 
@@ -37,6 +38,13 @@ pub struct EngineParts {
     pub users: Arc<dyn UserStore>,
     /// The options.
     pub options: EngineOptions,
+}
+
+/// A request that is ready to run.
+struct Prepared {
+    located: Located,
+    user: UserSide,
+    inputs: Vec<Tensor>,
 }
 
 /// Ranks requests.
@@ -65,21 +73,8 @@ impl Engine {
         }
         let mut times = StageTimes::default();
         let ranker = self.ranker(&request.model)?;
-        let located = ranker.locate(&request.candidates.ids);
-
-        let begun = Instant::now();
-        let user = user_side(&self.parts, &self.flights, &ranker, &request.user, deadline).await?;
-        times.user = begun.elapsed();
-
-        let begun = Instant::now();
-        let inputs = ranker.plan.build(&Sources {
-            request,
-            scored: &located.scored,
-            rows: &located.rows,
-            history: &user.history,
-            embedding: &user.embedding,
-        })?;
-        times.features = begun.elapsed();
+        let Prepared { located, user, inputs } =
+            self.prepare(&ranker, request, deadline, &mut times).await?;
 
         let mut items = Vec::with_capacity(request.candidates.ids.len());
         if !located.scored.is_empty() {
@@ -93,6 +88,46 @@ impl Engine {
         let items = best(items, &request.candidates.prior_scores, request.top_k);
         times.select = begun.elapsed();
         Ok(answer(&ranker, items, located, &user, times))
+    }
+
+    /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
+    ///
+    /// # Errors
+    /// [`RankError`], whose code says whose fault it is.
+    pub async fn inputs(
+        &self,
+        request: &RankRequest,
+        deadline: Deadline,
+    ) -> Result<Vec<Tensor>, RankError> {
+        let ranker = self.ranker(&request.model)?;
+        let mut times = StageTimes::default();
+        Ok(self.prepare(&ranker, request, deadline, &mut times).await?.inputs)
+    }
+
+    /// Finds the candidates, gets the user's side, builds the model's inputs.
+    async fn prepare(
+        &self,
+        ranker: &Arc<Ranker>,
+        request: &RankRequest,
+        deadline: Deadline,
+        times: &mut StageTimes,
+    ) -> Result<Prepared, RankError> {
+        let located = ranker.locate(&request.candidates.ids);
+
+        let begun = Instant::now();
+        let user = user_side(&self.parts, &self.flights, ranker, &request.user, deadline).await?;
+        times.user = begun.elapsed();
+
+        let begun = Instant::now();
+        let inputs = ranker.plan.build(&Sources {
+            request,
+            scored: &located.scored,
+            rows: &located.rows,
+            history: &user.history,
+            embedding: &user.embedding,
+        })?;
+        times.features = begun.elapsed();
+        Ok(Prepared { located, user, inputs })
     }
 
     /// The ranker that answers; the default model where the choice names none.

@@ -15,3 +15,4 @@ pub use features::{FeatureDescription, FeatureScope};
 pub use models::{Encoder, Model, Ranker};
 pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};
 pub use response::{Degraded, Ranking, Scored, StageTimes, UserState};
+pub use select::best;

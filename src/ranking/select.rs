@@ -53,7 +53,7 @@ fn softmax(row: &[f32], column: usize) -> f32 {
 
 /// Orders candidates: scored before unscored, by score, then by prior score, then as they came; the best `top_k`,
 /// or all where that is 0. Costs a full sort only where all are asked for.
-pub(super) fn best(mut items: Vec<Scored>, prior: &[f32], top_k: usize) -> Vec<Scored> {
+pub fn best(mut items: Vec<Scored>, prior: &[f32], top_k: usize) -> Vec<Scored> {
     let prior_of = |item: &Scored| prior.get(item.index as usize).copied().unwrap_or(0.0);
     let order = |a: &Scored, b: &Scored| {
         let by_score = match (a.score, b.score) {

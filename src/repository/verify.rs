@@ -356,7 +356,7 @@ fn check_column(
 
 fn check_values(at: &str, input: &InputSpec, faults: &mut Vec<Fault>) {
     if let Some([low, high]) = input.clip
-        && !(low <= high)
+        && (low > high || low.is_nan() || high.is_nan())
     {
         let fix = "write [low, high] with low <= high";
         faults.push(Fault::new(format!("{at}.clip"), format!("is [{low}, {high}]"), fix));

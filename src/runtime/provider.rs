@@ -20,7 +20,7 @@ pub enum DeviceChoice {
 }
 
 /// Options of the CUDA execution provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CudaOptions {
     /// Which GPU.
@@ -33,18 +33,6 @@ pub struct CudaOptions {
     pub tf32: bool,
     /// Whether cuDNN tries all convolution algorithms rather than guessing one.
     pub conv_exhaustive_search: bool,
-}
-
-impl Default for CudaOptions {
-    fn default() -> Self {
-        Self {
-            device_id: 0,
-            memory_limit_bytes: 0,
-            arena_doubles: false,
-            tf32: false,
-            conv_exhaustive_search: false,
-        }
-    }
 }
 
 impl CudaOptions {

@@ -55,11 +55,12 @@ class Server:
         """Starts the server and waits until it serves."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
+        self.admin_port = free_port()
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [str(BINARY), "serve", "--models", str(models), "--listen", self.address,
-                 "--admin-listen", f"127.0.0.1:{free_port()}"],
+                 "--admin-listen", f"127.0.0.1:{self.admin_port}"],
                 env=environment(settings), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         try:

@@ -59,6 +59,14 @@ pub(super) struct Sources<'a> {
     pub(super) embedding: &'a [f32],
 }
 
+/// What several inputs of one request share.
+struct Prepared<'a> {
+    /// The user's events that are read, oldest first.
+    recent: &'a [Event],
+    items: UserItems<'a>,
+    texts: Vec<(&'a str, Tokenised)>,
+}
+
 /// How one input of the graph is made.
 #[derive(Debug)]
 enum Binding {
@@ -152,12 +160,9 @@ impl FeaturePlan {
     pub(super) fn build(&self, sources: &Sources<'_>) -> Result<Vec<Tensor>, RankError> {
         self.refuse_unknown_columns(sources.request)?;
         let recent = &sources.history[sources.history.len().saturating_sub(self.history_length)..];
-        let items = UserItems::of(recent);
-        let texts = self.tokenise(sources)?;
-        self.inputs
-            .iter()
-            .map(|input| self.tensor(input, sources, recent, &items, &texts))
-            .collect()
+        let prepared =
+            Prepared { recent, items: UserItems::of(recent), texts: self.tokenise(sources)? };
+        self.inputs.iter().map(|input| self.tensor(input, sources, &prepared)).collect()
     }
 
     fn tokenise<'a>(
@@ -177,10 +182,9 @@ impl FeaturePlan {
         &self,
         input: &PlannedInput,
         sources: &Sources<'_>,
-        recent: &[Event],
-        items: &UserItems,
-        texts: &[(&str, Tokenised)],
+        prepared: &Prepared<'_>,
     ) -> Result<Tensor, RankError> {
+        let recent = prepared.recent;
         let count = sources.scored.len();
         let catalogue = self.catalogue.as_deref();
         let data = match &input.binding {
@@ -201,9 +205,11 @@ impl FeaturePlan {
                 let id = |&at: &u32| vocabulary.index(&sources.request.candidates.ids[at as usize]);
                 rule.ints(sources.scored.iter().map(id).collect())
             }
-            Binding::UserItem(feature) => feature.values(sources, items, recent, catalogue),
+            Binding::UserItem(feature) => {
+                feature.values(sources, &prepared.items, recent, catalogue)
+            }
             Binding::Tokens(feature) => {
-                let tokens = texts.iter().find(|(name, _)| *name == feature.text);
+                let tokens = prepared.texts.iter().find(|(name, _)| *name == feature.text);
                 let tokens = tokens.ok_or_else(|| RankError::Features(feature.text.clone()))?;
                 return Ok(feature.tensor(&tokens.1, self.candidate_shape(count)));
             }
