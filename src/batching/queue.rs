@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    batching::{BatchError, worker},
+    batching::{error::BatchError, worker},
     deadline::Deadline,
     runtime::ModelInstance,
     tensor::Tensor,

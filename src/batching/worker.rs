@@ -11,7 +11,7 @@ use crossbeam_channel::Receiver;
 
 use crate::{
     batching::{
-        BatchError,
+        error::BatchError,
         queue::{Ran, Work},
     },
     runtime::ModelInstance,
@@ -67,7 +67,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::{
-        batching::{ModelQueue, QueueOptions},
+        batching::queue::{ModelQueue, QueueOptions},
         deadline::Deadline,
         runtime::{RuntimeError, Signature},
     };

@@ -10,8 +10,9 @@ use crate::{
     deadline::Deadline,
     ids::ModelId,
     ranking::{
-        FeatureDescription, RankError, RankRequest,
-        features::{FeaturePlan, HistoryInput, load_vocabularies},
+        error::RankError,
+        features::{FeatureDescription, FeaturePlan, HistoryInput, load_vocabularies},
+        request::RankRequest,
     },
     repository::{Bundle, DimSpec, Fault, Role, UnknownItems},
     serving::{ModelHandle, ServingError},

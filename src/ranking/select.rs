@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::{
-    ranking::Scored,
+    ranking::response::Scored,
     repository::{Activation, OutputSpec},
     tensor::Tensor,
 };

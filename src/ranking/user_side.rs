@@ -7,8 +7,11 @@ use futures::FutureExt;
 use crate::{
     deadline::Deadline,
     ranking::{
-        Degraded, Encoder, InlineEmbedding, RankError, Ranker, Stage, User, UserState,
         engine::EngineParts,
+        error::{RankError, Stage},
+        models::{Encoder, Ranker},
+        request::{InlineEmbedding, User},
+        response::{Degraded, UserState},
     },
     users::{Embedding, Event, History, SingleFlight, UserKey, UserRecord},
 };

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     ids::{ModelId, ModelName, Version},
     repository::{
-        Fault, Manifest, RepositoryError,
-        manifest::{FORMAT, GoldenSpec},
+        error::{Fault, RepositoryError},
+        manifest::{FORMAT, GoldenSpec, Manifest},
     },
 };
 

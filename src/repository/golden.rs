@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde::Deserialize;
 
 use crate::{
-    repository::{Bundle, Fault},
+    repository::{bundle::Bundle, error::Fault},
     runtime::{ModelInstance, RuntimeError},
     tensor::{DType, Tensor, TensorData},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    repository::RepositoryError,
+    repository::error::RepositoryError,
 };
 
 /// A directory that claims to be a bundle.

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::{
     repository::{
-        CatalogueSpec, ColumnType, DimSpec, EventField, Fault, InputSpec, Layout, Manifest,
-        OutputSpec, Role, Source,
+        error::Fault,
+        manifest::{
+            CatalogueSpec, ColumnType, DimSpec, EventField, InputSpec, Layout, Manifest,
+            OutputSpec, Role, Source,
+        },
     },
     runtime::{Dim, Signature, TensorInfo},
     tensor::DType,
@@ -309,7 +312,7 @@ fn check_references(at: &str, manifest: &Manifest, input: &InputSpec, faults: &m
         }
         Source::UserItem => {
             need("stat", input.stat.is_none(), "write \"count\" or \"age_days\"");
-            let ages = input.stat == Some(crate::repository::UserItemStat::AgeDays);
+            let ages = input.stat == Some(crate::repository::manifest::UserItemStat::AgeDays);
             need("default", ages && input.default.is_none(), "give the value for items never met");
         }
         Source::Tokens => {

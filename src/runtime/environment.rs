@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::OnceLock};
 
 use crate::runtime::{
-    ModelInstance, RuntimeError,
+    instance::{ModelInstance, RuntimeError},
     onnx::OnnxInstance,
     provider::{CudaOptions, Device, DeviceChoice, probe_cuda},
 };

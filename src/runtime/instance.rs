@@ -1,6 +1,6 @@
 //! What a batch worker needs of a runtime: one graph, one thread, one call.
 
-use crate::{error_code::ErrorCode, runtime::Signature, tensor::Tensor};
+use crate::{error_code::ErrorCode, runtime::signature::Signature, tensor::Tensor};
 
 /// A failure of the runtime.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,12 @@ use ort::{
 };
 
 use crate::{
-    runtime::{ModelInstance, RuntimeError, RuntimeOptions, Signature, provider::Device},
+    runtime::{
+        environment::RuntimeOptions,
+        instance::{ModelInstance, RuntimeError},
+        provider::Device,
+        signature::Signature,
+    },
     tensor::{Tensor, TensorData},
 };
 

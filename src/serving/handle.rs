@@ -6,7 +6,7 @@ use crate::{
     ids::ModelId,
     repository::{Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
-    serving::ServingError,
+    serving::error::ServingError,
     tensor::Tensor,
 };
 

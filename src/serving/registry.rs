@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    serving::ServingError,
+    serving::error::ServingError,
 };
 
 /// The label of the highest published version of each model.

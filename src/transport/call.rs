@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 
 use crate::{
     deadline::Deadline,
-    transport::{Limits, status},
+    transport::{limits::Limits, status},
 };
 
 /// Kept back from the caller's deadline for the answer's way through the server.

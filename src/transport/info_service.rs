@@ -9,8 +9,8 @@ use crate::{
     ranking::{Engine, FeatureDescription, FeatureScope, Model, RankError, Ranker},
     repository::Role,
     transport::{
-        Limits,
         convert::{model_choice, request_message},
+        limits::Limits,
         pb::{self, info_service_server::InfoService},
         rank_service::FlowOptions,
         status::status_of,

@@ -18,9 +18,9 @@ use crate::{
     deadline::Deadline,
     ranking::{Engine, RankError},
     transport::{
-        Limits,
         call::Call,
         convert::{rank_request, rank_response},
+        limits::Limits,
         pb::{self, rank_service_server::RankService},
         status::{expired_in_receiving, message_too_large, status_of, stream_error_of},
     },

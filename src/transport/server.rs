@@ -11,11 +11,12 @@ use tower::layer::util::{Identity, Stack};
 use crate::{
     ranking::Engine,
     transport::{
-        Limits, admin,
+        admin,
         call::CallLayer,
         connection::{accept, bind},
         health::Health,
         info_service::InfoApi,
+        limits::Limits,
         pb::{
             self, info_service_server::InfoServiceServer, rank_service_server::RankServiceServer,
         },

@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::{
     error_code::ErrorCode,
     ranking::{FieldFault, RankError, Stage},
-    transport::{Limits, pb},
+    transport::{limits::Limits, pb},
 };
 
 const DOMAIN: &str = "podium";

@@ -8,7 +8,7 @@ use futures::{
     future::{BoxFuture, Shared, WeakShared},
 };
 
-use crate::users::{Embedding, UserKey};
+use crate::users::store::{Embedding, UserKey};
 
 /// A computation of an embedding; its error is shared by all who wait for it.
 pub type Encode<E> = BoxFuture<'static, Result<Embedding, Arc<E>>>;

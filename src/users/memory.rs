@@ -10,8 +10,8 @@ use crate::{
     ids::{ModelId, ModelName},
     repository::{Bundle, Fault, HISTORY_COLUMNS, read_table},
     users::{
-        Embedding, Event, EventKind, History, StoreError, UserKey, UserRecord, UserStore,
-        UsersOptions,
+        event::{Event, EventKind, History},
+        store::{Embedding, StoreError, UserKey, UserRecord, UserStore, UsersOptions},
     },
 };
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error_code::ErrorCode,
     ids::{ModelId, ModelName},
-    users::History,
+    users::event::History,
 };
 
 /// The output of a user encoder for one user, in row-major order.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     catalogue::{Catalogue, FeatureColumn, Vocabulary},
     ranking::{
-        Column, RankError, Values,
+        error::RankError,
         features::{Sources, ValueRule},
+        request::{Column, Values},
     },
     repository::{DimSpec, Fault, InputSpec},
     tensor::{DType, TensorData},

@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     catalogue::{Catalogue, Vocabulary},
-    ranking::{Column, RankError, RankRequest},
+    ranking::{
+        error::RankError,
+        request::{Column, RankRequest},
+    },
     repository::{Bundle, DimSpec, Fault, InputSpec, Layout, Source},
     tensor::{Tensor, TensorData},
     users::Event,

@@ -7,8 +7,9 @@ use tokenizers::{EncodeInput, InputSequence, Tokenizer, TruncationParams};
 use crate::{
     catalogue::{Catalogue, FeatureColumn},
     ranking::{
-        FeatureDescription, FeatureScope, RankError, Values,
-        features::{Sources, ValueRule},
+        error::RankError,
+        features::{FeatureDescription, FeatureScope, Sources, ValueRule},
+        request::Values,
     },
     repository::{Bundle, Fault, InputSpec, TextSpec, TokenPart},
     tensor::{Tensor, TensorData},

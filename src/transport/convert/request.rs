@@ -8,7 +8,7 @@ use crate::{
         Values,
     },
     serving::Selector,
-    transport::{Limits, pb},
+    transport::{limits::Limits, pb},
     users::{Event, EventKind},
 };
 
