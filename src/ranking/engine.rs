@@ -1,9 +1,6 @@
 //! The pipeline of one request, to be read top to bottom.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     batching::Ran,
@@ -12,6 +9,7 @@ use crate::{
         error::{RankError, Stage},
         features::Sources,
         models::{Located, Model, Ranker},
+        parts::EngineParts,
         request::{ModelChoice, RankRequest},
         response::{Degraded, Ranking, Scored, StageTimes},
         select::{best, head_values},
@@ -19,27 +17,8 @@ use crate::{
     },
     serving::Registry,
     tensor::Tensor,
-    users::{SingleFlight, UserStore},
+    users::SingleFlight,
 };
-
-/// How requests are ranked.
-#[derive(Debug, Clone)]
-pub struct EngineOptions {
-    /// The model that answers a request that names none.
-    pub default_model: String,
-    /// How long one run of an encoder, shared by all who wait for it, may take.
-    pub encode_timeout: Duration,
-}
-
-/// What the pipeline works with.
-pub struct EngineParts {
-    /// The published models.
-    pub registry: Arc<Registry<Model>>,
-    /// The user store.
-    pub users: Arc<dyn UserStore>,
-    /// The options.
-    pub options: EngineOptions,
-}
 
 /// A request that is ready to run.
 struct Prepared {

@@ -4,15 +4,17 @@ mod engine;
 mod error;
 mod features;
 mod models;
+mod parts;
 mod request;
 mod response;
 mod select;
 mod user_side;
 
-pub use engine::{Engine, EngineOptions, EngineParts};
+pub use engine::Engine;
 pub use error::{FieldFault, RankError, Stage};
 pub use features::{FeatureDescription, FeatureScope};
 pub use models::{Encoder, Model, Ranker};
+pub use parts::{EngineOptions, EngineParts};
 pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};
 pub use response::{Degraded, Ranking, Scored, StageTimes, UserState};
 pub use select::best;
