@@ -4,7 +4,9 @@
 
 mod error;
 mod queue;
+mod work;
 mod worker;
 
 pub use error::BatchError;
-pub use queue::{ModelQueue, QueueOptions, Ran};
+pub use queue::{ModelQueue, QueueOptions};
+pub use work::Ran;

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    batching::{error::BatchError, worker},
+    batching::{
+        error::BatchError,
+        work::{Ran, Work},
+        worker,
+    },
     deadline::Deadline,
     runtime::ModelInstance,
     tensor::Tensor,
@@ -32,25 +36,6 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self { max_queue_size: 1024 }
     }
-}
-
-/// What came of a run.
-#[derive(Debug)]
-pub struct Ran {
-    /// The outputs in the order of the manifest.
-    pub outputs: Vec<Tensor>,
-    /// How long the work waited.
-    pub queued: Duration,
-    /// How long the run took.
-    pub ran: Duration,
-}
-
-pub(super) struct Work {
-    pub(super) inputs: Vec<Tensor>,
-    pub(super) deadline: Deadline,
-    pub(super) enqueued: Instant,
-    pub(super) started: Arc<AtomicBool>,
-    pub(super) reply: oneshot::Sender<Result<Ran, BatchError>>,
 }
 
 /// A model's instances and the queue in front of them; dropping it ends their threads once the queue is empty.

@@ -12,7 +12,7 @@ use crossbeam_channel::Receiver;
 use crate::{
     batching::{
         error::BatchError,
-        queue::{Ran, Work},
+        work::{Ran, Work},
     },
     runtime::ModelInstance,
     tensor::Tensor,

@@ -4,15 +4,16 @@
 mod bench;
 mod check;
 mod client;
+mod config_args;
 mod rank;
 mod serve;
 mod settings;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Flag, Setting, load};
+use config_args::ConfigArgs;
 
 /// Ranking server for online shops: in what order should this shopper see these candidates?
 #[derive(Debug, Parser)]
@@ -25,50 +26,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the models of a repository over gRPC
-    Serve(ServeArgs),
+    Serve(ConfigArgs),
     /// Ask a running server for an order, and show it
     Rank(rank::RankArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
-    Config(ServeArgs),
+    Config(ConfigArgs),
     /// Measure a server, beside raw ONNX Runtime on the same rows
     Bench(bench::BenchArgs),
-}
-
-/// The configuration and what overrides it.
-#[derive(Debug, Args)]
-struct ServeArgs {
-    /// The configuration file [default: podium.toml, where it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The model repository
-    #[arg(long, value_name = "DIR")]
-    models: Option<String>,
-    /// Where to serve gRPC
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// Where to answer probes
-    #[arg(long, value_name = "ADDR")]
-    admin_listen: Option<String>,
-}
-
-impl ServeArgs {
-    fn load(&self) -> Result<(Config, Vec<Setting>), String> {
-        let given = [
-            ("models.dir", &self.models, "--models"),
-            ("server.listen", &self.listen, "--listen"),
-            ("server.admin_listen", &self.admin_listen, "--admin-listen"),
-        ];
-        let flags: Vec<Flag> = given
-            .into_iter()
-            .filter_map(|(key, value, name)| {
-                let value = value.clone()?;
-                Some(Flag { key, value, name })
-            })
-            .collect();
-        load(self.config.as_deref(), &flags).map_err(|error| error.to_string())
-    }
 }
 
 /// Runs the program: 0 when all is well, 1 when not, 2 when the command line is wrong.

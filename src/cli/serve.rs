@@ -5,10 +5,10 @@ use std::{io::Write, process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, cli::ServeArgs, telemetry::start_log};
+use crate::{app::App, cli::config_args::ConfigArgs, telemetry::start_log};
 
 /// Serves until SIGINT or SIGTERM; a second one ends the drain at once.
-pub(super) fn run(args: &ServeArgs) -> Result<(), String> {
+pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
     let (config, _) = args.load()?;
     start_log(&config.log);
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;

@@ -7,9 +7,9 @@ use futures::FutureExt;
 use crate::{
     deadline::Deadline,
     ranking::{
-        engine::EngineParts,
         error::{RankError, Stage},
         models::{Encoder, Ranker},
+        parts::EngineParts,
         request::{InlineEmbedding, User},
         response::{Degraded, UserState},
     },

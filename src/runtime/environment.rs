@@ -1,11 +1,12 @@
 //! The loaded ONNX Runtime library and the device that its sessions use.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::sync::OnceLock;
 
 use crate::runtime::{
     instance::{ModelInstance, RuntimeError},
     onnx::OnnxInstance,
-    provider::{CudaOptions, Device, DeviceChoice, probe_cuda},
+    options::RuntimeOptions,
+    provider::{Device, DeviceChoice, probe_cuda},
 };
 
 /// The version of ONNX Runtime that the project fetches and is tested with.
@@ -13,21 +14,6 @@ pub const LIBRARY_VERSION: &str = "1.31.1";
 
 /// The oldest version whose interface is enough.
 const OLDEST_LIBRARY: &str = "1.24";
-
-/// How graphs are run.
-#[derive(Debug, Clone)]
-pub struct RuntimeOptions {
-    /// Where `libonnxruntime.so` is.
-    pub library: PathBuf,
-    /// Which device to use.
-    pub device: DeviceChoice,
-    /// Options of the CUDA execution provider, should it be used.
-    pub cuda: CudaOptions,
-    /// Threads within one run of a session on the CPU, the session's own included.
-    pub intra_op_threads: usize,
-    /// Whether those threads spin while they wait: quicker alone, slower in company.
-    pub intra_op_spinning: bool,
-}
 
 /// ONNX Runtime, loaded, with a device that works.
 #[derive(Debug, Clone)]

@@ -3,10 +3,12 @@
 mod environment;
 mod instance;
 mod onnx;
+mod options;
 mod provider;
 mod signature;
 
-pub use environment::{LIBRARY_VERSION, Runtime, RuntimeOptions};
+pub use environment::{LIBRARY_VERSION, Runtime};
 pub use instance::{ModelInstance, RuntimeError};
+pub use options::RuntimeOptions;
 pub use provider::{CudaOptions, Device, DeviceChoice};
 pub use signature::{Dim, Signature, TensorInfo};

@@ -11,8 +11,8 @@ use ort::{
 
 use crate::{
     runtime::{
-        environment::RuntimeOptions,
         instance::{ModelInstance, RuntimeError},
+        options::RuntimeOptions,
         provider::Device,
         signature::Signature,
     },

@@ -6,7 +6,7 @@ use crate::{
     catalogue::{Catalogue, FeatureColumn, Vocabulary},
     ranking::{
         error::RankError,
-        features::{Sources, ValueRule},
+        features::{sources::Sources, values::ValueRule},
         request::{Column, Values},
     },
     repository::{DimSpec, Fault, InputSpec},

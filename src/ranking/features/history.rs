@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     catalogue::{Catalogue, FeatureColumn, Vocabulary},
-    ranking::features::ValueRule,
+    ranking::features::values::ValueRule,
     repository::{EventField, InputSpec, Source},
     tensor::{Tensor, TensorData},
     users::{Event, seconds_to_days},

@@ -8,7 +8,11 @@ use crate::{
     catalogue::{Catalogue, FeatureColumn},
     ranking::{
         error::RankError,
-        features::{FeatureDescription, FeatureScope, Sources, ValueRule},
+        features::{
+            description::{FeatureDescription, FeatureScope},
+            sources::Sources,
+            values::ValueRule,
+        },
         request::Values,
     },
     repository::{Bundle, Fault, InputSpec, TextSpec, TokenPart},

@@ -4,7 +4,7 @@ use ahash::AHashMap;
 
 use crate::{
     catalogue::{Catalogue, FeatureColumn},
-    ranking::features::{Sources, ValueRule},
+    ranking::features::{sources::Sources, values::ValueRule},
     repository::{InputSpec, UserItemStat},
     tensor::TensorData,
     users::{Event, seconds_to_days},

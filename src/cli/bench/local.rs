@@ -1,0 +1,65 @@
+//! What the bench reads of a model repository on this machine: the ranker, its users, its items.
+
+use std::path::Path;
+
+use crate::{
+    catalogue::Catalogue,
+    ids::ModelId,
+    repository::{Bundle, scan},
+    transport::pb::{ModelSelector, model_selector::Selector},
+    users::load_histories,
+};
+
+/// The ranker that is measured, as its directory has it.
+pub(super) struct LocalModel {
+    /// The bundle.
+    pub(super) bundle: Bundle,
+    /// Users with a history, sorted.
+    pub(super) users: Vec<String>,
+    /// Items of the catalogue, sorted.
+    pub(super) items: Vec<String>,
+}
+
+impl LocalModel {
+    /// Reads the version that `model` chooses, and the histories of its encoder, or its own.
+    pub(super) fn read(models: &Path, model: &ModelSelector) -> Result<Self, String> {
+        let bundles = scan(models).map_err(|e| e.to_string())?;
+        let wanted = |id: &ModelId| match &model.selector {
+            Some(Selector::Version(version)) => id.version.0 == *version,
+            _ => true,
+        };
+        let found = bundles
+            .iter()
+            .filter(|found| found.id.name.as_str() == model.name && wanted(&found.id))
+            .max_by_key(|found| found.id.version)
+            .ok_or_else(|| format!("{} has no {}", models.display(), model.name))?;
+        let bundle = Bundle::open(&found.path).map_err(|e| e.to_string())?;
+        let owner = bundle.manifest.encoder.as_ref().and_then(|encoder| {
+            bundles.iter().find(|found| {
+                found.id.name.as_str() == encoder.name && found.id.version.0 == encoder.version
+            })
+        });
+        let mut users = users_of(&bundle)?;
+        if let Some(owner) = owner {
+            users.extend(users_of(&Bundle::open(&owner.path).map_err(|e| e.to_string())?)?);
+        }
+        users.sort();
+        users.dedup();
+        let mut items = items_of(&bundle)?;
+        items.sort();
+        Ok(Self { bundle, users, items })
+    }
+}
+
+fn users_of(bundle: &Bundle) -> Result<Vec<String>, String> {
+    let histories = load_histories(bundle).map_err(|fault| fault.to_string())?;
+    Ok(histories.into_iter().map(|(user, _)| user.to_string()).collect())
+}
+
+fn items_of(bundle: &Bundle) -> Result<Vec<String>, String> {
+    let Some(spec) = &bundle.manifest.catalogue else {
+        return Ok(Vec::new());
+    };
+    let catalogue = Catalogue::load(bundle, spec).map_err(|fault| fault.to_string())?;
+    Ok(catalogue.ids().map(str::to_owned).collect())
+}

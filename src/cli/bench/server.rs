@@ -1,0 +1,187 @@
+//! The server that is measured: a child process of the bench, or one that runs already.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cli::{
+        bench::cpu::ProcessCpu,
+        client::{Client, Target, refusal},
+    },
+    transport::pb,
+};
+
+/// How long a drain may take before the child is killed.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Characters of a thread's name that Linux keeps.
+const THREAD_NAME: usize = 15;
+
+/// A `podium serve` that ends with this value.
+pub(super) struct ChildServer {
+    child: Child,
+    target: String,
+}
+
+impl ChildServer {
+    /// Starts this very program on free ports and waits until it serves.
+    pub(super) fn start(flags: &[OsString]) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut command = Command::new(program);
+        command.arg("serve").args(flags);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        if std::env::var_os("PODIUM_LOG__LEVEL").is_none() {
+            command.env("PODIUM_LOG__LEVEL", "warn");
+        }
+        // Ctrl-C is for the bench, which stops the server once it has counted what came.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| format!("the server cannot be started: {e}"))?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("the server has no output")?);
+        let mut server = Self { child, target: String::new() };
+        let mut line = String::new();
+        while lines.read_line(&mut line).map_err(|e| e.to_string())? > 0 {
+            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
+                server.target = url.to_owned();
+                // What else it prints is of no interest, but must not fill the pipe.
+                thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+                return Ok(server);
+            }
+            line.clear();
+        }
+        Err("the server did not start; its log says why".to_owned())
+    }
+
+    /// Where it serves.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for ChildServer {
+    /// Lets it drain, and kills it where that takes too long.
+    fn drop(&mut self) {
+        let terminated = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        let latest = Instant::now() + DRAIN;
+        while terminated.as_ref().is_ok_and(|status| status.success()) && Instant::now() < latest {
+            match self.child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(20)),
+                _ => return,
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the processor time of the server is read.
+pub(super) enum ServerCpu {
+    /// A process of this machine, with the name that the threads of the measured model begin with.
+    Process(u32, String),
+    /// What the server says of itself.
+    Told(Box<Client>),
+}
+
+/// Processor time of the server at one moment.
+pub(super) enum ServerReading {
+    Threads(ProcessCpu),
+    Total(u64),
+}
+
+/// Processor time that the server spent between two readings, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerSpent {
+    /// All of it.
+    pub(super) all_us: f64,
+    /// On threads other than those that run the model, where threads can be told apart.
+    pub(super) besides_us: Option<f64>,
+}
+
+impl ServerCpu {
+    /// Reads the threads of a child that runs `model`.
+    pub(super) fn of_child(server: &ChildServer, model: &str) -> Self {
+        let threads = format!("{model}/").chars().take(THREAD_NAME).collect();
+        Self::Process(server.pid(), threads)
+    }
+
+    /// Reads it now.
+    pub(super) async fn read(&self) -> Result<ServerReading, String> {
+        match self {
+            Self::Process(pid, _) => Ok(ServerReading::Threads(ProcessCpu::of(*pid))),
+            Self::Told(client) => {
+                let mut info = client.info.clone();
+                let answer = info.get_server_info(pb::GetServerInfoRequest {}).await;
+                let answer = answer.map_err(|s| refusal(&s))?.into_inner();
+                Ok(ServerReading::Total(answer.process_cpu_us))
+            }
+        }
+    }
+
+    /// What was spent between two readings.
+    pub(super) fn spent(&self, before: &ServerReading, after: &ServerReading) -> ServerSpent {
+        match (self, before, after) {
+            (
+                Self::Process(_, model),
+                ServerReading::Threads(before),
+                ServerReading::Threads(after),
+            ) => {
+                let besides = |name: &str| !name.starts_with(model.as_str());
+                ServerSpent {
+                    all_us: after.us_since(before),
+                    besides_us: Some(after.us_of_threads(before, besides)),
+                }
+            }
+            (_, ServerReading::Total(before), ServerReading::Total(after)) => {
+                ServerSpent { all_us: after.saturating_sub(*before) as f64, besides_us: None }
+            }
+            _ => ServerSpent { all_us: f64::NAN, besides_us: None },
+        }
+    }
+}
+
+/// What a server says of itself and of the model that is measured.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(super) struct ServerFacts {
+    pub(super) server_version: String,
+    pub(super) onnxruntime_version: String,
+    pub(super) model: String,
+    pub(super) model_version: u64,
+    pub(super) device: String,
+    pub(super) instances: u32,
+}
+
+/// Asks a server for the model's example and for facts.
+pub(super) async fn ask(
+    target: &str,
+    model: &str,
+) -> Result<(Client, pb::RankRequest, ServerFacts), String> {
+    let mut client = Target { target: target.to_owned() }.connect().await?;
+    let selector = pb::ModelSelector { name: model.to_owned(), selector: None };
+    let asked = pb::GetExampleRequest { model: Some(selector) };
+    let example = client.info.get_example(asked).await.map_err(|s| refusal(&s))?;
+    let example = example.into_inner().request.unwrap_or_default();
+    let name = example.model.as_ref().map(|model| model.name.clone()).unwrap_or_default();
+    let info = client.info.get_server_info(pb::GetServerInfoRequest {}).await;
+    let info = info.map_err(|s| refusal(&s))?.into_inner();
+    let latest = info.models.into_iter().filter(|m| m.name == name).max_by_key(|m| m.version);
+    let latest = latest.unwrap_or_default();
+    let facts = ServerFacts {
+        server_version: info.server_version,
+        onnxruntime_version: info.onnxruntime_version,
+        model: name,
+        model_version: latest.version,
+        device: latest.device,
+        instances: latest.instances,
+    };
+    Ok((client, example, facts))
+}

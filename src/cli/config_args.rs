@@ -1,0 +1,42 @@
+//! The flags that override the configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, Flag, Setting, load};
+
+/// The configuration and what overrides it.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file [default: podium.toml, where it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The model repository
+    #[arg(long, value_name = "DIR")]
+    models: Option<String>,
+    /// Where to serve gRPC
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where to answer probes
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
+}
+
+impl ConfigArgs {
+    pub(super) fn load(&self) -> Result<(Config, Vec<Setting>), String> {
+        let given = [
+            ("models.dir", &self.models, "--models"),
+            ("server.listen", &self.listen, "--listen"),
+            ("server.admin_listen", &self.admin_listen, "--admin-listen"),
+        ];
+        let flags: Vec<Flag> = given
+            .into_iter()
+            .filter_map(|(key, value, name)| {
+                let value = value.clone()?;
+                Some(Flag { key, value, name })
+            })
+            .collect();
+        load(self.config.as_deref(), &flags).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,303 @@
+//! How the inputs of a ranker are made, compiled once from its manifest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    catalogue::{Catalogue, Vocabulary},
+    ranking::{
+        error::RankError,
+        features::{
+            column::ColumnFeature,
+            description::{FeatureDescription, FeatureScope},
+            history::HistoryInput,
+            sources::Sources,
+            text::{self, TextFeature, Tokenised},
+            user_item::{UserItemFeature, UserItems},
+            values::ValueRule,
+        },
+        request::{Column, RankRequest},
+    },
+    repository::{Bundle, DimSpec, Fault, InputSpec, Layout, Source},
+    tensor::{Tensor, TensorData},
+    users::Event,
+};
+
+/// What several inputs of one request share.
+struct Prepared<'a> {
+    /// The user's events that are read, oldest first.
+    recent: &'a [Event],
+    items: UserItems<'a>,
+    texts: Vec<(&'a str, Tokenised)>,
+}
+
+/// How one input of the graph is made.
+#[derive(Debug)]
+enum Binding {
+    UserEmbedding,
+    UserIndex(ValueRule),
+    Context(ColumnFeature),
+    Candidate(ColumnFeature),
+    PriorScore(ValueRule),
+    ItemIndex(ValueRule, Arc<Vocabulary>),
+    UserItem(UserItemFeature),
+    CandidateMask(ValueRule),
+    History(HistoryInput),
+    Tokens(TextFeature),
+}
+
+/// How the inputs of a ranker are made, compiled once from its manifest.
+#[derive(Debug)]
+pub(in crate::ranking) struct FeaturePlan {
+    inputs: Vec<PlannedInput>,
+    layout: Layout,
+    catalogue: Option<Arc<Catalogue>>,
+    history_length: usize,
+    texts: BTreeMap<String, text::TextTemplate>,
+    described: Vec<FeatureDescription>,
+}
+
+#[derive(Debug)]
+struct PlannedInput {
+    binding: Binding,
+    /// Whether the value of the request is repeated for each candidate.
+    repeated: bool,
+    /// The fixed dims behind the leading ones.
+    trailing: Vec<usize>,
+}
+
+impl FeaturePlan {
+    /// Compiles a ranker's manifest, which has been held against its graph.
+    ///
+    /// # Errors
+    /// The [`Fault`]s of files that it names: vocabularies, tokenizers; or of columns that are of the wrong type.
+    pub(in crate::ranking) fn compile(
+        bundle: &Bundle,
+        catalogue: Option<Arc<Catalogue>>,
+    ) -> Result<Self, Vec<Fault>> {
+        let manifest = &bundle.manifest;
+        let vocabularies = load_vocabularies(bundle)?;
+        let texts = text::load(bundle, catalogue.as_deref())?;
+        let mut inputs = Vec::new();
+        let mut faults = Vec::new();
+        for input in &manifest.inputs {
+            match bind(input, catalogue.as_ref(), &vocabularies) {
+                Ok(binding) => inputs.push(PlannedInput {
+                    binding,
+                    repeated: input.shape.first().is_some_and(|dim| dim.is("rows")),
+                    trailing: trailing(&input.shape),
+                }),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut plan = Self {
+            inputs,
+            layout: manifest.layout,
+            catalogue,
+            history_length: manifest.history.as_ref().map_or(0, |h| h.max_length),
+            texts,
+            described: Vec::new(),
+        };
+        plan.described = plan.describe();
+        Ok(plan)
+    }
+
+    /// Whether an input depends on the user's history.
+    pub(in crate::ranking) fn reads_history(&self) -> bool {
+        self.inputs
+            .iter()
+            .any(|input| matches!(input.binding, Binding::UserItem(_) | Binding::History(_)))
+    }
+
+    /// The features that a request may bring.
+    pub(in crate::ranking) fn described(&self) -> &[FeatureDescription] {
+        &self.described
+    }
+
+    /// Makes one tensor for each input, in the order of the manifest.
+    ///
+    /// # Errors
+    /// [`RankError::Invalid`] naming a column that is missing, unknown, or of the wrong type.
+    pub(in crate::ranking) fn build(
+        &self,
+        sources: &Sources<'_>,
+    ) -> Result<Vec<Tensor>, RankError> {
+        self.refuse_unknown_columns(sources.request)?;
+        let recent = &sources.history[sources.history.len().saturating_sub(self.history_length)..];
+        let prepared =
+            Prepared { recent, items: UserItems::of(recent), texts: self.tokenise(sources)? };
+        self.inputs.iter().map(|input| self.tensor(input, sources, &prepared)).collect()
+    }
+
+    fn tokenise<'a>(
+        &'a self,
+        sources: &Sources<'_>,
+    ) -> Result<Vec<(&'a str, Tokenised)>, RankError> {
+        self.texts
+            .iter()
+            .map(|(name, template)| {
+                let tokens = template.tokenise(sources, self.catalogue.as_deref())?;
+                Ok((name.as_str(), tokens))
+            })
+            .collect()
+    }
+
+    fn tensor(
+        &self,
+        input: &PlannedInput,
+        sources: &Sources<'_>,
+        prepared: &Prepared<'_>,
+    ) -> Result<Tensor, RankError> {
+        let recent = prepared.recent;
+        let count = sources.scored.len();
+        let catalogue = self.catalogue.as_deref();
+        let data = match &input.binding {
+            Binding::UserEmbedding => {
+                let times = if input.repeated { count } else { 1 };
+                TensorData::Float32(sources.embedding.repeat(times))
+            }
+            Binding::Context(feature) => {
+                let times = if input.repeated { count } else { 1 };
+                feature.context(&sources.request.context, times)?
+            }
+            Binding::History(history) => return Ok(history.tensor(recent, catalogue)),
+            Binding::UserIndex(rule) => rule.ints(vec![0; count]),
+            Binding::CandidateMask(rule) => rule.ints(vec![1; count]),
+            Binding::Candidate(feature) => feature.candidates(sources, catalogue)?,
+            Binding::PriorScore(rule) => rule.floats(prior_scores(sources, rule)),
+            Binding::ItemIndex(rule, vocabulary) => {
+                let id = |&at: &u32| vocabulary.index(&sources.request.candidates.ids[at as usize]);
+                rule.ints(sources.scored.iter().map(id).collect())
+            }
+            Binding::UserItem(feature) => {
+                feature.values(sources, &prepared.items, recent, catalogue)
+            }
+            Binding::Tokens(feature) => {
+                let tokens = prepared.texts.iter().find(|(name, _)| *name == feature.text);
+                let tokens = tokens.ok_or_else(|| RankError::Features(feature.text.clone()))?;
+                return Ok(feature.tensor(&tokens.1, self.candidate_shape(count)));
+            }
+        };
+        let mut shape = match &input.binding {
+            Binding::UserEmbedding | Binding::Context(_) if !input.repeated => vec![1],
+            _ => self.candidate_shape(count),
+        };
+        shape.extend(&input.trailing);
+        Ok(Tensor { shape, data })
+    }
+
+    fn candidate_shape(&self, count: usize) -> Vec<usize> {
+        match self.layout {
+            Layout::Rows => vec![count],
+            Layout::Lists => vec![1, count],
+        }
+    }
+
+    fn refuse_unknown_columns(&self, request: &RankRequest) -> Result<(), RankError> {
+        let known = |name: &str, scope: FeatureScope| {
+            self.described.iter().any(|f| f.scope == scope && f.name == name)
+        };
+        let in_catalogue =
+            |name: &str| self.catalogue.as_ref().is_some_and(|c| c.column(name).is_some());
+        for column in &request.context {
+            if !known(&column.name, FeatureScope::Context) {
+                return Err(self.unknown("context", column, FeatureScope::Context));
+            }
+        }
+        for column in &request.candidates.columns {
+            if !known(&column.name, FeatureScope::Candidate) && !in_catalogue(&column.name) {
+                return Err(self.unknown("candidates.columns", column, FeatureScope::Candidate));
+            }
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, field: &str, column: &Column, scope: FeatureScope) -> RankError {
+        let known: Vec<&str> =
+            self.described.iter().filter(|f| f.scope == scope).map(|f| f.name.as_str()).collect();
+        let wrong = format!("is no feature of this model, which knows: {}", known.join(", "));
+        RankError::field(format!("{field}[{}]", column.name), wrong)
+    }
+
+    fn describe(&self) -> Vec<FeatureDescription> {
+        let mut all: Vec<FeatureDescription> = Vec::new();
+        for input in &self.inputs {
+            let (feature, scope) = match &input.binding {
+                Binding::Context(feature) => (feature, FeatureScope::Context),
+                Binding::Candidate(feature) => (feature, FeatureScope::Candidate),
+                _ => continue,
+            };
+            all.push(FeatureDescription {
+                name: feature.name().to_owned(),
+                scope,
+                kind: feature.kind(),
+                required: feature.required(),
+            });
+        }
+        all.extend(self.texts.values().flat_map(text::TextTemplate::describe));
+        let mut seen: Vec<(String, FeatureScope)> = Vec::new();
+        all.retain(|f| {
+            let key = (f.name.clone(), f.scope);
+            let new = !seen.contains(&key);
+            seen.push(key);
+            new
+        });
+        all
+    }
+}
+
+fn prior_scores(sources: &Sources<'_>, rule: &ValueRule) -> Vec<f32> {
+    let given = &sources.request.candidates.prior_scores;
+    let default = rule.default.unwrap_or(0.0) as f32;
+    let score = |&at: &u32| given.get(at as usize).copied().unwrap_or(default);
+    sources.scored.iter().map(score).collect()
+}
+
+fn trailing(shape: &[DimSpec]) -> Vec<usize> {
+    let fixed = |dim: &DimSpec| match dim {
+        DimSpec::Fixed(length) => Some(*length),
+        DimSpec::Named(_) => None,
+    };
+    shape.iter().filter_map(fixed).collect()
+}
+
+type Vocabularies = BTreeMap<String, Arc<Vocabulary>>;
+
+pub(in crate::ranking) fn load_vocabularies(bundle: &Bundle) -> Result<Vocabularies, Vec<Fault>> {
+    let load = |(name, spec)| -> Result<_, Fault> {
+        let (name, spec): (&String, _) = (name, spec);
+        Ok((name.clone(), Arc::new(Vocabulary::load(bundle, spec)?)))
+    };
+    let all = &bundle.manifest.vocabularies;
+    all.iter().map(load).collect::<Result<_, _>>().map_err(|fault| vec![fault])
+}
+
+fn bind(
+    input: &InputSpec,
+    catalogue: Option<&Arc<Catalogue>>,
+    vocabularies: &Vocabularies,
+) -> Result<Binding, Fault> {
+    let rule = ValueRule::new(input);
+    let vocabulary = input.vocabulary.as_ref().and_then(|name| vocabularies.get(name)).cloned();
+    Ok(match input.source {
+        Source::UserEmbedding => Binding::UserEmbedding,
+        Source::UserIndex => Binding::UserIndex(rule),
+        Source::Context => Binding::Context(ColumnFeature::new(input, vocabulary, None)?),
+        Source::Candidate => {
+            Binding::Candidate(ColumnFeature::new(input, vocabulary, catalogue.map(AsRef::as_ref))?)
+        }
+        Source::PriorScore => Binding::PriorScore(rule),
+        Source::ItemIndex => Binding::ItemIndex(
+            rule,
+            vocabulary.ok_or_else(|| Fault::new(&input.name, "has no vocabulary", "name it"))?,
+        ),
+        Source::UserItem => Binding::UserItem(UserItemFeature::new(input)),
+        Source::CandidateMask => Binding::CandidateMask(rule),
+        Source::History | Source::HistoryMask | Source::HistoryLength => {
+            Binding::History(HistoryInput::new(input, vocabulary))
+        }
+        Source::Tokens => Binding::Tokens(TextFeature::new(input)),
+    })
+}

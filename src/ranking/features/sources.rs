@@ -1,0 +1,16 @@
+//! All that the inputs of one request are made of.
+
+use crate::{ranking::request::RankRequest, users::Event};
+
+/// All that the inputs of one request are made of.
+pub(in crate::ranking) struct Sources<'a> {
+    pub(in crate::ranking) request: &'a RankRequest,
+    /// The candidates that are scored, as positions in the request.
+    pub(in crate::ranking) scored: &'a [u32],
+    /// The catalogue's row of each candidate of the request.
+    pub(in crate::ranking) rows: &'a [Option<u32>],
+    /// The user's events, oldest first.
+    pub(in crate::ranking) history: &'a [Event],
+    /// The user's embedding; empty where the model has none.
+    pub(in crate::ranking) embedding: &'a [f32],
+}
