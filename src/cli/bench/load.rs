@@ -45,15 +45,6 @@ pub(super) enum Load {
     Open(f64),
 }
 
-/// When to measure.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    /// Not measured, before.
-    pub(super) warmup: Duration,
-    /// Measured.
-    pub(super) duration: Duration,
-}
-
 /// Sends requests of a pool over a few connections.
 pub(super) struct Generator {
     connections: Vec<Grpc<Channel>>,
@@ -121,7 +112,7 @@ impl Generator {
         Ok(answer.into_inner())
     }
 
-    /// Sends for the whole span; `window` is told when the measured part begins and ends.
+    /// Sends from `begin` to the end of the recorder's window, and waits for what is on its way.
     pub(super) async fn run(
         self: &Rc<Self>,
         load: Load,

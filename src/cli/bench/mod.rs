@@ -145,7 +145,8 @@ impl Asked {
             Self::Callers(count) => Ok(Load::Closed(count)),
             Self::Arrivals(Rate::PerSecond(rate)) => Ok(Load::Open(rate)),
             Self::Arrivals(Rate::Share(_)) if capacity <= 0.0 => {
-                Err("no request was answered, so there is no capacity to take a share of".to_owned())
+                Err("no request was answered, so there is no capacity to take a share of"
+                    .to_owned())
             }
             Self::Arrivals(Rate::Share(share)) => Ok(Load::Open(capacity * share)),
         }
@@ -182,11 +183,8 @@ impl BenchArgs {
 
     /// The configuration that a started server has.
     fn config(&self) -> Result<Config, String> {
-        let models = self.models.clone().map(|value| Flag {
-            key: "models.dir",
-            value,
-            name: "--models",
-        });
+        let models =
+            self.models.clone().map(|value| Flag { key: "models.dir", value, name: "--models" });
         let flags: Vec<Flag> = models.into_iter().collect();
         let (config, _) =
             config::load(self.config.as_deref(), &flags).map_err(|error| error.to_string())?;

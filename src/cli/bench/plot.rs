@@ -117,7 +117,8 @@ fn quantile_ticks<Y: plotters::coord::ranged1d::Ranged<ValueType = f64>>(
     let (left, width, bottom) = (columns.start, f64::from(columns.end - columns.start), rows.end);
     for quantile in TICKS {
         let at = left + (nines(quantile) / nines(1.0) * width) as i32 - base_x;
-        let name = if quantile == 0.0 { "least".to_owned() } else { format!("p{}", percent(quantile)) };
+        let name =
+            if quantile == 0.0 { "least".to_owned() } else { format!("p{}", percent(quantile)) };
         let label = Text::new(name, (at - 14, bottom - base_y + 8), ("sans-serif", 12).into_font());
         area.draw(&label).map_err(|e| e.to_string())?;
         let tick = [(at, bottom - base_y), (at, bottom - base_y + 5)];
@@ -158,7 +159,7 @@ fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
             area.draw(&Rectangle::new(corners, colour.filled())).map_err(|e| told(&e))
         };
         if let Some(raw) = raw(point) {
-            bar(slot / 8, slot * 7 / 8, raw, GREY.mix(1.0).to_rgb())?;
+            bar(slot / 8, slot * 7 / 8, raw, GREY)?;
         }
         if let Some((median, spread)) = figure(point, "answers_per_s") {
             bar(slot / 4, slot * 3 / 4, median, COLOURS[place % COLOURS.len()])?;

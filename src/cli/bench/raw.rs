@@ -136,7 +136,8 @@ fn side_by_side(
             .map(|(at, session)| {
                 let first = at * inputs.len() / count.max(1);
                 let (over, runs) = (&over, &runs);
-                scope.spawn(move || tight_loop(session.as_mut(), names, inputs, first, (over, runs)))
+                scope
+                    .spawn(move || tight_loop(session.as_mut(), names, inputs, first, (over, runs)))
             })
             .collect();
         thread::sleep(WARMUP);
@@ -152,7 +153,11 @@ fn side_by_side(
             handle.join().map_err(|_| "a raw run panicked".to_owned())??;
         }
         let done = (done - before.1) as f64;
-        Ok(RawFigure { sessions: count, runs_per_s: done / seconds, cpu_us: cpu_us / done.max(1.0) })
+        Ok(RawFigure {
+            sessions: count,
+            runs_per_s: done / seconds,
+            cpu_us: cpu_us / done.max(1.0),
+        })
     });
     (sessions, figure)
 }

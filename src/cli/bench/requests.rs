@@ -113,7 +113,9 @@ fn picked<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
 /// The values of the rows.
 fn taken(values: &Values, rows: &[usize]) -> Values {
     match values {
-        Values::Floats(all) => Values::Floats(pb::FloatColumn { values: picked(&all.values, rows) }),
+        Values::Floats(all) => {
+            Values::Floats(pb::FloatColumn { values: picked(&all.values, rows) })
+        }
         Values::Ints(all) => Values::Ints(pb::IntColumn { values: picked(&all.values, rows) }),
         Values::Strings(all) => {
             Values::Strings(pb::StringColumn { values: picked(&all.values, rows) })

@@ -73,9 +73,7 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
     let local = local_model(args, &example)?;
     let (pool, users) = draw(args, example, local.as_ref())?;
     let raw = match local {
-        Some(local) if !args.no_raw => {
-            Some(Raw::load(args.config()?, local.bundle, &pool).await?)
-        }
+        Some(local) if !args.no_raw => Some(Raw::load(args.config()?, local.bundle, &pool).await?),
         _ => None,
     };
     let mut bench =
@@ -93,10 +91,7 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
 }
 
 /// The model's directory, where there is one to read.
-fn local_model(
-    args: &BenchArgs,
-    example: &pb::RankRequest,
-) -> Result<Option<LocalModel>, String> {
+fn local_model(args: &BenchArgs, example: &pb::RankRequest) -> Result<Option<LocalModel>, String> {
     if args.target.is_some() && args.models.is_none() {
         return Ok(None);
     }

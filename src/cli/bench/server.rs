@@ -41,7 +41,8 @@ impl ChildServer {
         }
         // Ctrl-C is for the bench, which stops the server once it has counted what came.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| format!("the server cannot be started: {e}"))?;
+        let mut child =
+            command.spawn().map_err(|e| format!("the server cannot be started: {e}"))?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("the server has no output")?);
         let mut server = Self { child, target: String::new() };
         let mut line = String::new();

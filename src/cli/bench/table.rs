@@ -149,7 +149,10 @@ fn failures(report: &Report) -> String {
 fn unusual(point: &Point) -> [(&'static str, u64); 3] {
     [
         ("sends missed: too many requests were on their way", point.total(|one| one.missed)),
-        ("sends more than 1 ms late; their latency counts from their time", point.total(|one| one.late)),
+        (
+            "sends more than 1 ms late; their latency counts from their time",
+            point.total(|one| one.late),
+        ),
         ("answers for a user whose embedding was not cached", point.total(|one| one.uncached)),
     ]
 }

@@ -1,11 +1,9 @@
-//! The configuration: defaults, then a file, then the environment, then flags; checked once, all faults at once.
+//! Defaults, then a file, then the environment, then flags; every fault is told at once.
 
 use std::{
     collections::BTreeMap,
     env,
     path::{Path, PathBuf},
-    thread,
-    time::Duration,
 };
 
 use figment::{
@@ -13,144 +11,20 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Tag, Value},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{
-    batching::QueueOptions,
-    ids::ModelName,
-    ranking::EngineOptions,
-    runtime::{CudaOptions, DeviceChoice, LIBRARY_VERSION, RuntimeOptions},
-    serving::LoadOptions,
-    telemetry::{LogOptions, is_log_level},
-    transport::{Limits, ServerOptions},
-    users::UsersOptions,
+use crate::config::{
+    fault::{ConfigError, ConfigFault},
+    sections::Config,
 };
 
 /// The file that is read where none is named and it is there.
-pub const DEFAULT_FILE: &str = "podium.toml";
+const DEFAULT_FILE: &str = "podium.toml";
 
 /// Variables that begin like configuration and are none.
 const OTHER_VARIABLES: [&str; 3] = ["config", "target", "bin"];
 
 /// The free-form key: names below it are the user's own.
 const LABELS: &str = "models.labels";
-
-/// The whole configuration; one section a floor.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// How the server meets its callers.
-    pub server: ServerOptions,
-    /// What a request may hold.
-    pub limits: Limits,
-    /// Which models are served.
-    pub models: ModelsSection,
-    /// How requests are ranked.
-    pub ranking: RankingSection,
-    /// The user store.
-    pub users: UsersOptions,
-    /// Queues and instances.
-    pub batching: BatchingSection,
-    /// How graphs are run.
-    pub runtime: RuntimeSection,
-    /// The log.
-    pub log: LogOptions,
-}
-
-/// Which models are served.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelsSection {
-    /// The model repository.
-    pub dir: PathBuf,
-    /// The model that answers a request that names none; where it is not loaded, the first ranker by name.
-    pub default: String,
-    /// Labels by model: which version each names.
-    pub labels: BTreeMap<String, BTreeMap<String, u64>>,
-}
-
-impl Default for ModelsSection {
-    fn default() -> Self {
-        Self { dir: "models".into(), default: "grocery-ranker".to_owned(), labels: BTreeMap::new() }
-    }
-}
-
-/// How requests are ranked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RankingSection {
-    /// How long one run of a user encoder may take.
-    #[serde(with = "humantime_serde")]
-    pub encode_timeout: Duration,
-}
-
-impl Default for RankingSection {
-    fn default() -> Self {
-        Self { encode_timeout: Duration::from_secs(10) }
-    }
-}
-
-/// Queues and instances.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchingSection {
-    /// Sessions of each model; 0 means one a core on the CPU, and one on a GPU.
-    pub instances: usize,
-    /// Requests that may wait for a model.
-    pub max_queue_size: usize,
-}
-
-impl Default for BatchingSection {
-    fn default() -> Self {
-        Self { instances: 0, max_queue_size: QueueOptions::default().max_queue_size }
-    }
-}
-
-/// How graphs are run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuntimeSection {
-    /// Where `libonnxruntime.so` is; empty: `ORT_DYLIB_PATH`, else `.onnxruntime/` here or above the program.
-    pub library: String,
-    /// Which device to use: auto, cpu, cuda.
-    pub device: DeviceChoice,
-    /// Threads within one run on the CPU.
-    pub intra_op_threads: usize,
-    /// Whether those threads spin while they wait.
-    pub intra_op_spinning: bool,
-    /// Options of the CUDA execution provider.
-    pub cuda: CudaOptions,
-}
-
-impl Default for RuntimeSection {
-    fn default() -> Self {
-        Self {
-            library: String::new(),
-            device: DeviceChoice::Auto,
-            intra_op_threads: 1,
-            intra_op_spinning: false,
-            cuda: CudaOptions::default(),
-        }
-    }
-}
-
-/// One thing that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigFault {
-    /// The key.
-    pub key: String,
-    /// What is wrong and what to do.
-    pub wrong: String,
-}
-
-/// A configuration that cannot be used, in all the ways listed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the configuration has {n} fault(s):{list}", n = .0.len(), list = listed(.0))]
-pub struct ConfigError(pub Vec<ConfigFault>);
-
-fn listed(faults: &[ConfigFault]) -> String {
-    faults.iter().map(|fault| format!("\n  - {}: {}", fault.key, fault.wrong)).collect()
-}
 
 /// One key with its value and where that came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,125 +195,6 @@ fn as_toml(value: &Value) -> String {
         Ok(value) => value.to_string(),
         Err(_) => String::new(),
     }
-}
-
-impl Config {
-    /// What types cannot say: ranges, and values that must fit each other.
-    fn check(&self) -> Vec<ConfigFault> {
-        let mut faults = Vec::new();
-        let mut need = |fits: bool, key: &str, wrong: &str| {
-            if !fits {
-                faults.push(ConfigFault { key: key.to_owned(), wrong: wrong.to_owned() });
-            }
-        };
-        let (server, limits) = (&self.server, &self.limits);
-        let counts = [
-            ("server.max_in_flight", server.max_in_flight),
-            ("server.max_in_flight_per_stream", server.max_in_flight_per_stream),
-            ("limits.max_candidates", limits.max_candidates),
-            ("limits.max_columns", limits.max_columns),
-            ("limits.max_id_bytes", limits.max_id_bytes),
-            ("limits.max_string_bytes", limits.max_string_bytes),
-            ("limits.max_vector_dim", limits.max_vector_dim),
-            ("limits.max_history", limits.max_history),
-            ("limits.max_message_bytes", limits.max_message_bytes),
-            ("batching.max_queue_size", self.batching.max_queue_size),
-            ("users.max_embeddings", self.users.max_embeddings),
-        ];
-        for (key, count) in counts {
-            need((1..=1 << 30).contains(&count), key, "must lie between 1 and 1073741824");
-        }
-        let spans = [
-            ("server.max_deadline", server.max_deadline),
-            ("server.handshake_timeout", server.handshake_timeout),
-            ("server.stream_idle_timeout", server.stream_idle_timeout),
-            ("server.keepalive_interval", server.keepalive_interval),
-            ("server.keepalive_timeout", server.keepalive_timeout),
-            ("ranking.encode_timeout", self.ranking.encode_timeout),
-        ];
-        let span = Duration::from_millis(2)..=Duration::from_secs(86_400);
-        for (key, time) in spans {
-            need(span.contains(&time), key, "must lie between 2ms and 1day");
-        }
-        for (key, time) in [
-            ("server.drain_delay", server.drain_delay),
-            ("server.drain_timeout", server.drain_timeout),
-        ] {
-            need(time <= *span.end(), key, "must be at most 1day");
-        }
-        need(
-            server.max_streams_per_connection > 0,
-            "server.max_streams_per_connection",
-            "must be at least 1",
-        );
-        need(self.batching.instances <= 256, "batching.instances", "must be at most 256");
-        let threads = self.runtime.intra_op_threads;
-        need(
-            (1..=1024).contains(&threads),
-            "runtime.intra_op_threads",
-            "must lie between 1 and 1024",
-        );
-        need(self.runtime.cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
-        need(
-            ModelName::parse(&self.models.default).is_some(),
-            "models.default",
-            "is no model's name: 1 to 64 of a-z 0-9 - _ .",
-        );
-        need(
-            is_log_level(&self.log.level),
-            "log.level",
-            "is no level or filter, such as `info` or `info,podium=debug`",
-        );
-        faults
-    }
-
-    /// The runtime's options; finds the library where none is named.
-    pub fn runtime_options(&self) -> RuntimeOptions {
-        RuntimeOptions {
-            library: find_library(&self.runtime.library),
-            device: self.runtime.device,
-            cuda: self.runtime.cuda.clone(),
-            intra_op_threads: self.runtime.intra_op_threads,
-            intra_op_spinning: self.runtime.intra_op_spinning,
-        }
-    }
-
-    /// How versions are loaded; `on_gpu` tells where they run.
-    pub fn load_options(&self, on_gpu: bool) -> LoadOptions {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        LoadOptions {
-            instances: match self.batching.instances {
-                0 if on_gpu => 1,
-                0 => (cores / self.runtime.intra_op_threads).max(1),
-                count => count,
-            },
-            queue: QueueOptions { max_queue_size: self.batching.max_queue_size },
-        }
-    }
-
-    /// How requests are ranked, with the model that answers where none is named.
-    pub fn engine_options(&self, default_model: String) -> EngineOptions {
-        EngineOptions { default_model, encode_timeout: self.ranking.encode_timeout }
-    }
-}
-
-/// The library that the configuration names, or the one that `scripts/fetch-onnxruntime` fetched.
-fn find_library(named: &str) -> PathBuf {
-    if !named.is_empty() {
-        return named.into();
-    }
-    if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        return path.into();
-    }
-    let fetched = Path::new(".onnxruntime").join(LIBRARY_VERSION).join("libonnxruntime.so");
-    let program = env::current_exe().unwrap_or_default();
-    let here = env::current_dir().unwrap_or_default();
-    here.ancestors()
-        .take(1)
-        .chain(program.ancestors().skip(1))
-        .map(|folder| folder.join(&fetched))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| here.join(fetched))
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! What types cannot say: ranges, and values that must fit each other.
+
+use std::time::Duration;
+
+use crate::{
+    config::{fault::ConfigFault, sections::Config},
+    ids::ModelName,
+    telemetry::is_log_level,
+};
+
+impl Config {
+    /// Lists every value that lies outside of its bounds.
+    pub(super) fn check(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut need = |fits: bool, key: &str, wrong: &str| {
+            if !fits {
+                faults.push(ConfigFault { key: key.to_owned(), wrong: wrong.to_owned() });
+            }
+        };
+        let (server, limits) = (&self.server, &self.limits);
+        let counts = [
+            ("server.max_in_flight", server.max_in_flight),
+            ("server.max_in_flight_per_stream", server.max_in_flight_per_stream),
+            ("limits.max_candidates", limits.max_candidates),
+            ("limits.max_columns", limits.max_columns),
+            ("limits.max_id_bytes", limits.max_id_bytes),
+            ("limits.max_string_bytes", limits.max_string_bytes),
+            ("limits.max_vector_dim", limits.max_vector_dim),
+            ("limits.max_history", limits.max_history),
+            ("limits.max_message_bytes", limits.max_message_bytes),
+            ("batching.max_queue_size", self.batching.max_queue_size),
+            ("users.max_embeddings", self.users.max_embeddings),
+        ];
+        for (key, count) in counts {
+            need((1..=1 << 30).contains(&count), key, "must lie between 1 and 1073741824");
+        }
+        let spans = [
+            ("server.max_deadline", server.max_deadline),
+            ("server.handshake_timeout", server.handshake_timeout),
+            ("server.stream_idle_timeout", server.stream_idle_timeout),
+            ("server.keepalive_interval", server.keepalive_interval),
+            ("server.keepalive_timeout", server.keepalive_timeout),
+            ("ranking.encode_timeout", self.ranking.encode_timeout),
+        ];
+        let span = Duration::from_millis(2)..=Duration::from_secs(86_400);
+        for (key, time) in spans {
+            need(span.contains(&time), key, "must lie between 2ms and 1day");
+        }
+        for (key, time) in [
+            ("server.drain_delay", server.drain_delay),
+            ("server.drain_timeout", server.drain_timeout),
+        ] {
+            need(time <= *span.end(), key, "must be at most 1day");
+        }
+        need(
+            server.max_streams_per_connection > 0,
+            "server.max_streams_per_connection",
+            "must be at least 1",
+        );
+        need(self.batching.instances <= 256, "batching.instances", "must be at most 256");
+        let threads = self.runtime.intra_op_threads;
+        need(
+            (1..=1024).contains(&threads),
+            "runtime.intra_op_threads",
+            "must lie between 1 and 1024",
+        );
+        need(self.runtime.cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
+        need(
+            ModelName::parse(&self.models.default).is_some(),
+            "models.default",
+            "is no model's name: 1 to 64 of a-z 0-9 - _ .",
+        );
+        need(
+            is_log_level(&self.log.level),
+            "log.level",
+            "is no level or filter, such as `info` or `info,podium=debug`",
+        );
+        faults
+    }
+}

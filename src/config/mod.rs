@@ -1,0 +1,11 @@
+//! The configuration: defaults, then a file, then the environment, then flags; checked once, all faults at once.
+
+mod bounds;
+mod fault;
+mod layers;
+mod options;
+mod sections;
+
+pub use fault::{ConfigError, ConfigFault};
+pub use layers::{Flag, Setting, load};
+pub use sections::{BatchingSection, Config, ModelsSection, RankingSection, RuntimeSection};

@@ -1,0 +1,65 @@
+//! The configuration as each floor takes it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use crate::{
+    batching::QueueOptions,
+    config::sections::Config,
+    ranking::EngineOptions,
+    runtime::{LIBRARY_VERSION, RuntimeOptions},
+    serving::LoadOptions,
+};
+
+impl Config {
+    /// The runtime's options; finds the library where none is named.
+    pub fn runtime_options(&self) -> RuntimeOptions {
+        RuntimeOptions {
+            library: find_library(&self.runtime.library),
+            device: self.runtime.device,
+            cuda: self.runtime.cuda.clone(),
+            intra_op_threads: self.runtime.intra_op_threads,
+            intra_op_spinning: self.runtime.intra_op_spinning,
+        }
+    }
+
+    /// How versions are loaded; `on_gpu` tells where they run.
+    pub fn load_options(&self, on_gpu: bool) -> LoadOptions {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        LoadOptions {
+            instances: match self.batching.instances {
+                0 if on_gpu => 1,
+                0 => (cores / self.runtime.intra_op_threads).max(1),
+                count => count,
+            },
+            queue: QueueOptions { max_queue_size: self.batching.max_queue_size },
+        }
+    }
+
+    /// How requests are ranked, with the model that answers where none is named.
+    pub fn engine_options(&self, default_model: String) -> EngineOptions {
+        EngineOptions { default_model, encode_timeout: self.ranking.encode_timeout }
+    }
+}
+
+/// The library that the configuration names, or the one that `scripts/fetch-onnxruntime` fetched.
+fn find_library(named: &str) -> PathBuf {
+    if !named.is_empty() {
+        return named.into();
+    }
+    if let Some(path) = env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let fetched = Path::new(".onnxruntime").join(LIBRARY_VERSION).join("libonnxruntime.so");
+    let program = env::current_exe().unwrap_or_default();
+    let here = env::current_dir().unwrap_or_default();
+    here.ancestors()
+        .take(1)
+        .chain(program.ancestors().skip(1))
+        .map(|folder| folder.join(&fetched))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| here.join(fetched))
+}

@@ -1,0 +1,112 @@
+//! The sections and their defaults; one section a floor.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    batching::QueueOptions,
+    runtime::{CudaOptions, DeviceChoice},
+    telemetry::LogOptions,
+    transport::{Limits, ServerOptions},
+    users::UsersOptions,
+};
+
+/// The whole configuration; one section a floor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the server meets its callers.
+    pub server: ServerOptions,
+    /// What a request may hold.
+    pub limits: Limits,
+    /// Which models are served.
+    pub models: ModelsSection,
+    /// How requests are ranked.
+    pub ranking: RankingSection,
+    /// The user store.
+    pub users: UsersOptions,
+    /// Queues and instances.
+    pub batching: BatchingSection,
+    /// How graphs are run.
+    pub runtime: RuntimeSection,
+    /// The log.
+    pub log: LogOptions,
+}
+
+/// Which models are served.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsSection {
+    /// The model repository.
+    pub dir: PathBuf,
+    /// The model that answers a request that names none; where it is not loaded, the first ranker by name.
+    pub default: String,
+    /// Labels by model: which version each names.
+    pub labels: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+impl Default for ModelsSection {
+    fn default() -> Self {
+        Self { dir: "models".into(), default: "grocery-ranker".to_owned(), labels: BTreeMap::new() }
+    }
+}
+
+/// How requests are ranked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RankingSection {
+    /// How long one run of a user encoder may take.
+    #[serde(with = "humantime_serde")]
+    pub encode_timeout: Duration,
+}
+
+impl Default for RankingSection {
+    fn default() -> Self {
+        Self { encode_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Queues and instances.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchingSection {
+    /// Sessions of each model; 0 means one a core on the CPU, and one on a GPU.
+    pub instances: usize,
+    /// Requests that may wait for a model.
+    pub max_queue_size: usize,
+}
+
+impl Default for BatchingSection {
+    fn default() -> Self {
+        Self { instances: 0, max_queue_size: QueueOptions::default().max_queue_size }
+    }
+}
+
+/// How graphs are run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSection {
+    /// Where `libonnxruntime.so` is; empty: `ORT_DYLIB_PATH`, else `.onnxruntime/` here or above the program.
+    pub library: String,
+    /// Which device to use: auto, cpu, cuda.
+    pub device: DeviceChoice,
+    /// Threads within one run on the CPU.
+    pub intra_op_threads: usize,
+    /// Whether those threads spin while they wait.
+    pub intra_op_spinning: bool,
+    /// Options of the CUDA execution provider.
+    pub cuda: CudaOptions,
+}
+
+impl Default for RuntimeSection {
+    fn default() -> Self {
+        Self {
+            library: String::new(),
+            device: DeviceChoice::Auto,
+            intra_op_threads: 1,
+            intra_op_spinning: false,
+            cuda: CudaOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The user's side end to end in process: many first requests, one run of the encoder, then the stored embedding.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use podium::{
+    batching::QueueOptions,
+    config::Config,
+    deadline::Deadline,
+    ranking::{
+        Candidates, Encoder, Engine, EngineParts, InlineEmbedding, Model, RankError, RankRequest,
+        Ranker, User, UserState,
+    },
+    serving::{LoadOptions, ModelHandle, Registry},
+    users::{MemoryStore, UserStore, UsersOptions, load_histories},
+};
+
+use crate::fixture::{open, runtime, shipped};
+
+async fn engine() -> Engine {
+    let runtime = runtime();
+    let options = LoadOptions { instances: 1, queue: QueueOptions::default() };
+    let users = MemoryStore::new(UsersOptions::default());
+    let registry = Arc::new(Registry::new(Default::default()));
+    let bundle = open(&shipped("grocery-encoder/1"));
+    users.seed(&bundle.id.name, load_histories(&bundle).unwrap());
+    let handle = ModelHandle::load(&runtime, &bundle, &options).unwrap();
+    let encoder = Arc::new(Encoder::compile(&bundle, handle).await.unwrap());
+    registry.publish(bundle.id.clone(), Arc::new(Model::Encoder(Arc::clone(&encoder))));
+    let bundle = open(&shipped("grocery-ranker/1"));
+    let handle = ModelHandle::load(&runtime, &bundle, &options).unwrap();
+    let ranker = Ranker::compile(&bundle, handle, Some(encoder), None).unwrap();
+    registry.publish(bundle.id.clone(), Arc::new(Model::Ranker(Arc::new(ranker))));
+    let options = Config::default().engine_options("grocery-ranker".to_owned());
+    Engine::new(EngineParts { registry, users: Arc::new(users), options })
+}
+
+fn request(user: &str) -> RankRequest {
+    let ids = ["1082185", "866227", "1133018", "no such item"].map(str::to_owned).to_vec();
+    RankRequest {
+        user: User { id: user.to_owned(), ..User::default() },
+        candidates: Candidates { ids, ..Candidates::default() },
+        ..RankRequest::default()
+    }
+}
+
+fn soon() -> Deadline {
+    Deadline::after(Instant::now(), Duration::from_secs(30))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_requests_share_one_run_and_later_ones_find_it_stored() {
+    let engine = engine().await;
+    let asked = request("1228");
+    let first = join_all((0..100).map(|_| engine.rank(&asked, soon()))).await;
+    let first: Vec<_> = first.into_iter().map(Result::unwrap).collect();
+    assert_eq!(first[0].user_state, UserState::Computed);
+    let later = engine.rank(&asked, soon()).await.unwrap();
+    assert_eq!(later.user_state, UserState::Cached);
+    assert!(first.iter().all(|ranking| ranking.items == later.items));
+    assert_eq!(later.missing, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_the_embedding_of_an_empty_history() {
+    let engine = engine().await;
+    let stranger = engine.rank(&request("nobody at all"), soon()).await.unwrap();
+    assert_eq!(stranger.user_state, UserState::Default);
+    let unnamed = engine.rank(&request(""), soon()).await.unwrap();
+    assert_eq!(stranger.items, unnamed.items);
+    let known = engine.rank(&request("1228"), soon()).await.unwrap();
+    assert_ne!(stranger.items, known.items);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedding_of_another_shape_or_version_is_refused() {
+    let engine = engine().await;
+    let refused = async |values: usize, shape: Vec<usize>, encoder_version: u64| {
+        let mut asked = request("");
+        let values = vec![0.0; values];
+        asked.user.embedding = Some(InlineEmbedding { values, shape, encoder_version });
+        match engine.rank(&asked, soon()).await {
+            Err(RankError::Invalid(faults)) => faults[0].field.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(3, vec![], 0).await, "user.embedding.values");
+    assert_eq!(refused(256, vec![256], 0).await, "user.embedding.shape");
+    assert_eq!(refused(256, vec![], 2).await, "user.embedding.encoder_version");
+}

@@ -1,0 +1,41 @@
+//! The test bundles and the runtime that the tests share.
+
+use std::{path::PathBuf, sync::Once};
+
+use podium::{
+    config,
+    repository::Bundle,
+    runtime::{Device, Runtime},
+};
+
+static TOLD: Once = Once::new();
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A bundle that `tests/fixtures/make_bundles.py` made.
+pub fn bundle(path: &str) -> PathBuf {
+    let folder = root().join("target").join("test-models");
+    assert!(folder.is_dir(), "no test bundles in {}: run `make test`", folder.display());
+    folder.join(path)
+}
+
+/// A bundle that the project ships.
+pub fn shipped(path: &str) -> PathBuf {
+    root().join("models").join(path)
+}
+
+/// Opens a bundle that is right.
+pub fn open(path: &PathBuf) -> Bundle {
+    Bundle::open(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// ONNX Runtime on the CPU, as the configuration finds it.
+pub fn runtime() -> Runtime {
+    let (config, _) = config::load(None, &[]).unwrap();
+    let runtime = Runtime::load(config.runtime_options()).unwrap_or_else(|error| panic!("{error}"));
+    TOLD.call_once(|| println!("{}", runtime.build_info()));
+    assert_eq!(*runtime.device(), Device::Cpu);
+    runtime
+}
