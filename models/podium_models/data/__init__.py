@@ -1,0 +1,1 @@
+"""Turns purchase logs into histories, candidates and features."""
