@@ -1,0 +1,1 @@
+"""Measures rankings per household, offline and through a running server."""
