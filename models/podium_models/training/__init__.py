@@ -1,0 +1,1 @@
+"""Fits the encoder and the ranker together."""
