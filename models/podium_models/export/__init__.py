@@ -1,0 +1,1 @@
+"""Writes bundles: graphs, manifests, vocabularies, histories, catalogue and golden vectors."""
