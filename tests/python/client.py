@@ -31,6 +31,8 @@ class Client:
     def __init__(self, address: str) -> None:
         """Connects to the server; descriptors are fetched when they are needed."""
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        # Beyond its soft limit of 8 KiB of metadata grpcio drops an answer now and then; here it always does.
+        options += [("grpc.max_metadata_size", 8192), ("grpc.absolute_max_metadata_size", 8192)]
         self.channel = grpc.insecure_channel(address, options=options)
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
 

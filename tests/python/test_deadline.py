@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,18 +71,19 @@ def test_a_deadline_in_the_stream_answers_its_request(own_server: Server) -> Non
     assert status.code == wire.DEADLINE_EXCEEDED or status.messages, status
 
 
-def test_a_call_without_a_deadline_gets_the_servers(tmp_path_factory: pytest.TempPathFactory) -> None:
-    settings = {"PODIUM_SERVER__MAX_DEADLINE": "700ms"}
-    with Server(TEST_MODELS, tmp_path_factory.mktemp("capped") / "log", settings) as server:
+def test_a_call_without_a_deadline_gets_the_servers(own_server: Server, log: Path) -> None:
+    unhurried = Client(own_server.address)
+    body = slow_bytes(unhurried, rounds_for(unhurried, 6))
+    unhurried.close()
+    with Server(TEST_MODELS, log, {"PODIUM_SERVER__MAX_DEADLINE": "700ms"}) as server:
         client = Client(server.address)
-        body = slow_bytes(client, rounds_for(client, 6))
         assert client.info().limits.max_deadline_ms == 700
+        client.close()
         for timeout in (None, "3600S"):
             started = time.monotonic()
             status = wire.call(server.port, "/podium.v1.RankService/Rank", body, timeout=timeout)
             assert status.code == wire.DEADLINE_EXCEEDED, (timeout, status)
             assert time.monotonic() - started < 4
-        client.close()
 
 
 @pytest.mark.parametrize("timeout", ["", "abc", "5", "-1S", "123456789S", "1X"])
