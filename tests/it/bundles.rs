@@ -60,7 +60,7 @@ fn every_fault_names_its_place() {
             let at = place(m, "price");
             m.inputs[at].dtype = DType::Int64;
         },
-        &["inputs.price.dtype"],
+        &["inputs.price.dtype", "inputs.price.log"],
     );
     check(
         |m| {

@@ -1,14 +1,12 @@
 //! The test bundles and the runtime that the tests share.
 
-use std::{path::PathBuf, sync::Once};
+use std::path::{Path, PathBuf};
 
 use podium::{
     config,
     repository::Bundle,
     runtime::{Device, Runtime},
 };
-
-static TOLD: Once = Once::new();
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -27,7 +25,7 @@ pub fn shipped(path: &str) -> PathBuf {
 }
 
 /// Opens a bundle that is right.
-pub fn open(path: &PathBuf) -> Bundle {
+pub fn open(path: &Path) -> Bundle {
     Bundle::open(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -35,7 +33,6 @@ pub fn open(path: &PathBuf) -> Bundle {
 pub fn runtime() -> Runtime {
     let (config, _) = config::load(None, &[]).unwrap();
     let runtime = Runtime::load(config.runtime_options()).unwrap_or_else(|error| panic!("{error}"));
-    TOLD.call_once(|| println!("{}", runtime.build_info()));
     assert_eq!(*runtime.device(), Device::Cpu);
     runtime
 }

@@ -3,6 +3,7 @@
 mod column;
 mod description;
 mod history;
+mod item_index;
 mod plan;
 mod sources;
 mod text;

@@ -10,6 +10,7 @@ use crate::{
             column::ColumnFeature,
             description::{FeatureDescription, FeatureScope},
             history::HistoryInput,
+            item_index::ItemIndexFeature,
             sources::Sources,
             text::{self, TextFeature, Tokenised},
             user_item::{UserItemFeature, UserItems},
@@ -38,7 +39,7 @@ enum Binding {
     Context(ColumnFeature),
     Candidate(ColumnFeature),
     PriorScore(ValueRule),
-    ItemIndex(ValueRule, Arc<Vocabulary>),
+    ItemIndex(ItemIndexFeature),
     UserItem(UserItemFeature),
     CandidateMask(ValueRule),
     History(HistoryInput),
@@ -126,8 +127,11 @@ impl FeaturePlan {
     ) -> Result<Vec<Tensor>, RankError> {
         self.refuse_unknown_columns(sources.request)?;
         let recent = &sources.history[sources.history.len().saturating_sub(self.history_length)..];
-        let prepared =
-            Prepared { recent, items: UserItems::of(recent), texts: self.tokenise(sources)? };
+        let prepared = Prepared {
+            recent,
+            items: UserItems::of(recent, self.catalogue.as_deref()),
+            texts: self.tokenise(sources)?,
+        };
         self.inputs.iter().map(|input| self.tensor(input, sources, &prepared)).collect()
     }
 
@@ -167,13 +171,8 @@ impl FeaturePlan {
             Binding::CandidateMask(rule) => rule.ints(vec![1; count]),
             Binding::Candidate(feature) => feature.candidates(sources, catalogue)?,
             Binding::PriorScore(rule) => rule.floats(prior_scores(sources, rule)),
-            Binding::ItemIndex(rule, vocabulary) => {
-                let id = |&at: &u32| vocabulary.index(&sources.request.candidates.ids[at as usize]);
-                rule.ints(sources.scored.iter().map(id).collect())
-            }
-            Binding::UserItem(feature) => {
-                feature.values(sources, &prepared.items, recent, catalogue)
-            }
+            Binding::ItemIndex(feature) => feature.values(sources),
+            Binding::UserItem(feature) => feature.values(sources, &prepared.items, catalogue),
             Binding::Tokens(feature) => {
                 let tokens = prepared.texts.iter().find(|(name, _)| *name == feature.text);
                 let tokens = tokens.ok_or_else(|| RankError::Features(feature.text.clone()))?;
@@ -289,10 +288,12 @@ fn bind(
             Binding::Candidate(ColumnFeature::new(input, vocabulary, catalogue.map(AsRef::as_ref))?)
         }
         Source::PriorScore => Binding::PriorScore(rule),
-        Source::ItemIndex => Binding::ItemIndex(
-            rule,
-            vocabulary.ok_or_else(|| Fault::new(&input.name, "has no vocabulary", "name it"))?,
-        ),
+        Source::ItemIndex => {
+            let vocabulary = vocabulary
+                .ok_or_else(|| Fault::new(&input.name, "has no vocabulary", "name it"))?;
+            let catalogue = catalogue.map(AsRef::as_ref);
+            Binding::ItemIndex(ItemIndexFeature::new(input, vocabulary, catalogue))
+        }
         Source::UserItem => Binding::UserItem(UserItemFeature::new(input)),
         Source::CandidateMask => Binding::CandidateMask(rule),
         Source::History | Source::HistoryMask | Source::HistoryLength => {

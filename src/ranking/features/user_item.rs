@@ -24,33 +24,49 @@ impl Met {
     }
 }
 
-/// A user's events counted by item.
+/// A user's events counted by item: by the catalogue's row, and by id where it has none.
 pub(super) struct UserItems<'a> {
-    by_item: AHashMap<&'a str, Met>,
+    /// The catalogue's row and the time of each event whose item has one.
+    events: Vec<(u32, i64)>,
+    by_row: AHashMap<u32, Met>,
+    by_id: AHashMap<&'a str, Met>,
     end: i64,
 }
 
 impl<'a> UserItems<'a> {
-    pub(super) fn of(events: &'a [Event]) -> Self {
-        let mut by_item: AHashMap<&'a str, Met> = AHashMap::with_capacity(events.len());
+    /// Counts `events`, oldest first, at the cost of one look-up each.
+    pub(super) fn of(events: &'a [Event], catalogue: Option<&Catalogue>) -> Self {
+        let mut items = Self {
+            events: Vec::with_capacity(events.len()),
+            by_row: AHashMap::with_capacity(events.len()),
+            by_id: AHashMap::new(),
+            end: events.last().map_or(0, |event| event.time),
+        };
         for event in events {
-            by_item.entry(&event.item).or_default().add(event.time);
+            let met = match catalogue.and_then(|catalogue| catalogue.row(&event.item)) {
+                Some(row) => {
+                    items.events.push((row as u32, event.time));
+                    items.by_row.entry(row as u32).or_default()
+                }
+                None => items.by_id.entry(&event.item).or_default(),
+            };
+            met.add(event.time);
         }
-        Self { by_item, end: events.last().map_or(0, |event| event.time) }
+        items
+    }
+
+    fn item(&self, row: Option<u32>, id: &str) -> Option<Met> {
+        match row {
+            Some(row) => self.by_row.get(&row).copied(),
+            None => self.by_id.get(id).copied(),
+        }
     }
 
     /// Counts again by the codes of a catalogue's text column.
-    fn by_code(
-        &self,
-        events: &[Event],
-        catalogue: &Catalogue,
-        codes: &[u32],
-    ) -> AHashMap<u32, Met> {
+    fn by_code(&self, codes: &[u32]) -> AHashMap<u32, Met> {
         let mut by_code: AHashMap<u32, Met> = AHashMap::new();
-        for event in events {
-            if let Some(row) = catalogue.row(&event.item) {
-                by_code.entry(codes[row]).or_default().add(event.time);
-            }
+        for (row, time) in &self.events {
+            by_code.entry(codes[*row as usize]).or_default().add(*time);
         }
         by_code
     }
@@ -79,23 +95,18 @@ impl UserItemFeature {
         &self,
         sources: &Sources<'_>,
         items: &UserItems<'_>,
-        events: &[Event],
         catalogue: Option<&Catalogue>,
     ) -> TensorData {
+        let rows = sources.scored.iter().map(|&at| (at as usize, sources.rows[at as usize]));
         let column = self.column.as_ref().and_then(|name| catalogue?.column(name));
-        let met: Vec<Option<Met>> = match (column, catalogue) {
-            (Some(FeatureColumn::Texts { codes, .. }), Some(catalogue)) => {
-                let by_code = items.by_code(events, catalogue, codes);
-                let of = |&at: &u32| {
-                    let row = sources.rows[at as usize]?;
-                    by_code.get(&codes[row as usize]).copied()
-                };
-                sources.scored.iter().map(of).collect()
+        let met: Vec<Option<Met>> = match column {
+            Some(FeatureColumn::Texts { codes, .. }) => {
+                let by_code = items.by_code(codes);
+                rows.map(|(_, row)| by_code.get(&codes[row? as usize]).copied()).collect()
             }
             _ => {
                 let ids = &sources.request.candidates.ids;
-                let of = |&at: &u32| items.by_item.get(ids[at as usize].as_str()).copied();
-                sources.scored.iter().map(of).collect()
+                rows.map(|(at, row)| items.item(row, &ids[at])).collect()
             }
         };
         match self.stat {
