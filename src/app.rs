@@ -184,7 +184,15 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
         .peekable();
     let first = rankers.peek().copied();
     let wanted = config.models.default.as_str();
-    rankers.find(|name| *name == wanted).or(first).map(str::to_owned)
+    let chosen = rankers.find(|name| *name == wanted).or(first)?;
+    if chosen != wanted {
+        tracing::info!(
+            wanted,
+            default = chosen,
+            "models.default is not loaded: another ranker answers"
+        );
+    }
+    Some(chosen.to_owned())
 }
 
 struct Loader<'a> {

@@ -78,7 +78,7 @@ impl Encoder {
             inputs: inputs.collect(),
             catalogue: load_catalogue(bundle)?,
             max_length: manifest.history.as_ref().map_or(0, |h| h.max_length),
-            shape: fixed_dims(manifest.outputs.first().map_or(&[], |o| &o.shape)),
+            shape: DimSpec::fixed(manifest.outputs.first().map_or(&[], |o| &o.shape)),
             default: Arc::default(),
         };
         let deadline = Deadline::after(Instant::now(), DEFAULT_EMBEDDING_TIMEOUT);
@@ -250,14 +250,6 @@ fn load_catalogue(bundle: &Bundle) -> Result<Option<Catalogue>, ServingError> {
     Ok(Some(loaded.map_err(|fault| bundle.faulty(vec![fault]))?))
 }
 
-fn fixed_dims(shape: &[DimSpec]) -> Vec<usize> {
-    let fixed = |dim: &DimSpec| match dim {
-        DimSpec::Fixed(length) => Some(*length),
-        DimSpec::Named(_) => None,
-    };
-    shape.iter().filter_map(fixed).collect()
-}
-
 /// Holds the shape that a ranker expects against what its encoder gives.
 fn check_embedding(bundle: &Bundle, encoder: Option<&Encoder>) -> Result<(), ServingError> {
     let source = crate::repository::Source::UserEmbedding;
@@ -266,7 +258,7 @@ fn check_embedding(bundle: &Bundle, encoder: Option<&Encoder>) -> Result<(), Ser
         Err(bundle.faulty(vec![Fault::new(at, wrong, fix)]).into())
     };
     match (inputs.next(), encoder) {
-        (Some(input), Some(encoder)) if fixed_dims(&input.shape) != encoder.shape() => wrong(
+        (Some(input), Some(encoder)) if DimSpec::fixed(&input.shape) != encoder.shape() => wrong(
             format!("inputs.{}.shape", input.name),
             format!("does not fit {}, which gives {:?}", encoder.id(), encoder.shape()),
             "name the encoder version that the ranker was trained with",

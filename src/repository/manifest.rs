@@ -195,6 +195,15 @@ impl DimSpec {
     pub fn is(&self, name: &str) -> bool {
         matches!(self, Self::Named(own) if own == name)
     }
+
+    /// The fixed lengths of a shape, in its order.
+    pub fn fixed(shape: &[Self]) -> Vec<usize> {
+        let fixed = |dim: &Self| match dim {
+            Self::Fixed(length) => Some(*length),
+            Self::Named(_) => None,
+        };
+        shape.iter().filter_map(fixed).collect()
+    }
 }
 
 /// The binding of one input.

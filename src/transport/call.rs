@@ -143,7 +143,7 @@ where
 fn own_words(response: Response<Body>, limits: &Limits) -> Response<Body> {
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() == Code::OutOfRange => {
-            status::message_too_large(limits).into_http()
+            status::message_too_large(&status, limits).into_http()
         }
         _ => response,
     }

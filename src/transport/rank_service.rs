@@ -200,7 +200,7 @@ impl Conversation {
 
     fn in_our_words(&self, status: Status) -> Status {
         match status.code() {
-            Code::OutOfRange => message_too_large(&self.api.limits),
+            Code::OutOfRange => message_too_large(&status, &self.api.limits),
             _ => status,
         }
     }

@@ -128,11 +128,14 @@ pub(super) fn expired_in_receiving() -> Status {
     status_of(&RankError::Expired(Stage::Receiving), "")
 }
 
-/// The status of a message beyond the limit.
-pub(super) fn message_too_large(limits: &Limits) -> Status {
+/// The status of a message beyond the limit, which tonic says in `theirs` with the message's size.
+pub(super) fn message_too_large(theirs: &Status, limits: &Limits) -> Status {
     let limit = limits.max_message_bytes;
+    let digits = |c: char| c.is_ascii_digit();
+    let size = theirs.message().split(|c| !digits(c)).find(|number| !number.is_empty());
+    let size = size.map_or("more".to_owned(), |size| format!("{size} bytes"));
     let wrong =
-        format!("is larger than max_message_bytes, {limit}; send fewer candidates or columns");
+        format!("has {size}, and max_message_bytes is {limit}; send fewer candidates or columns");
     status_of(&RankError::field("message", wrong), "")
 }
 
@@ -162,6 +165,17 @@ mod tests {
         check(BatchError::ExpiredInQueue.into(), Code::DeadlineExceeded, "EXPIRED_IN_QUEUE");
         check(BatchError::ExpiredInRun.into(), Code::DeadlineExceeded, "EXPIRED_IN_RUN");
         check(BatchError::Stopped.into(), Code::Unavailable, "MODEL_STOPPING");
+    }
+
+    #[test]
+    fn a_message_beyond_the_limit_names_its_size_and_the_limit() {
+        let theirs = Status::out_of_range(
+            "decoded message length too large: found 99 bytes, the limit is: 7 bytes",
+        );
+        let limits = Limits { max_message_bytes: 7, ..Limits::default() };
+        let status = message_too_large(&theirs, &limits);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("has 99 bytes, and max_message_bytes is 7"), "{status}");
     }
 
     #[test]

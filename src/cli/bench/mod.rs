@@ -232,7 +232,7 @@ fn write(args: &BenchArgs, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// The first signal ends the measurement and prints what there is; the second ends the program.
+/// A signal ends the measurement; what there is by then is printed.
 fn stop_on_signals(stop: &CancellationToken) -> Result<(), String> {
     let on = |kind| signal(kind).map_err(|e| e.to_string());
     let (mut interrupt, mut terminate) =

@@ -136,7 +136,11 @@ fn percent(quantile: f64) -> String {
 fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
     let told = |e: &dyn std::fmt::Display| e.to_string();
     let figure = |point: &Point, name| point.figure(name).map(|spread| (spread.median, spread));
-    let raw = |point: &Point| point.figure("raw_per_s").map(|spread| spread.median);
+    // A lone caller can keep one session busy, so it is drawn before one session.
+    let raw = |point: &Point| {
+        let single = point.figure("raw_single_per_s");
+        single.or(point.figure("raw_per_s")).map(|spread| spread.median)
+    };
     let reach = |point: &&Point| {
         let answers = figure(point, "answers_per_s").map_or(0.0, |(_, spread)| spread.max);
         answers.max(raw(point).unwrap_or(0.0))
@@ -148,7 +152,11 @@ fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
     let text = |words: String, at: (i32, i32), size: i32| {
         area.draw(&Text::new(words, at, ("sans-serif", size).into_font())).map_err(|e| told(&e))
     };
-    text("Answers a second (grey: raw ONNX Runtime)".to_owned(), (left + 20, 12), 16)?;
+    text(
+        "Answers a second (grey: raw ONNX Runtime, same threads)".to_owned(),
+        (left + 20, 12),
+        16,
+    )?;
     area.draw(&PathElement::new([(left, bottom), (width as i32 - 12, bottom)], GREY))
         .map_err(|e| told(&e))?;
     let slot = (width as i32 - 24 - left) / points.len() as i32;
@@ -166,7 +174,10 @@ fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
             let middle = x + slot / 2;
             let range = [(middle, y_of(spread.min)), (middle, y_of(spread.max))];
             area.draw(&PathElement::new(range, COLOURS[7])).map_err(|e| told(&e))?;
-            text(format!("{median:.0}"), (x + slot / 4, y_of(reach(point)) - 16), 12)?;
+            let share = raw(point)
+                .map_or_else(String::new, |raw| format!(" = {:.0}%", median / raw * 100.0));
+            let at = (x + slot / 8, y_of(reach(point)) - 16);
+            text(format!("{median:.0}{share}"), at, 12)?;
         }
         let mut words = point.load.splitn(2, ' ');
         for line in 0..2 {

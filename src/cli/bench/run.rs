@@ -54,6 +54,18 @@ impl Started {
         }
     }
 
+    /// Fails where the server was started here and has ended.
+    fn check(&mut self) -> Result<(), String> {
+        self.child.as_mut().map_or(Ok(()), ChildServer::check)
+    }
+
+    /// Stops the server where it was started here.
+    async fn stop(self) {
+        if let Some(child) = self.child {
+            child.stop().await;
+        }
+    }
+
     async fn cpu(&self, model: &str) -> Result<ServerCpu, String> {
         match &self.child {
             Some(child) => Ok(ServerCpu::of_child(child, model)),
@@ -84,8 +96,9 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
         if stop.is_cancelled() {
             break;
         }
-        let server = started.take().map_or_else(|| Started::new(args), Ok)?;
-        bench.repetition(number, server, &loads, &mut results).await?;
+        let mut server = started.take().map_or_else(|| Started::new(args), Ok)?;
+        bench.repetition(number, &mut server, &loads, &mut results).await?;
+        server.stop().await;
     }
     Ok(bench.report((before, users), facts, results))
 }
@@ -130,7 +143,7 @@ impl Bench<'_> {
     async fn repetition(
         &mut self,
         number: usize,
-        server: Started,
+        server: &mut Started,
         loads: &[Asked],
         results: &mut [Vec<Measured>],
     ) -> Result<(), String> {
@@ -160,6 +173,7 @@ impl Bench<'_> {
                 results.push(measured);
             }
             self.progress.done();
+            server.check()?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ const DRAIN: Duration = Duration::from_secs(15);
 /// Characters of a thread's name that Linux keeps.
 const THREAD_NAME: usize = 15;
 
-/// A `podium serve` that ends with this value.
+/// A `podium serve` that does not outlive this value.
 pub(super) struct ChildServer {
     child: Child,
     target: String,
@@ -69,17 +69,31 @@ impl ChildServer {
     }
 }
 
-impl Drop for ChildServer {
-    /// Lets it drain, and kills it where that takes too long.
-    fn drop(&mut self) {
-        let terminated = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
-        let latest = Instant::now() + DRAIN;
-        while terminated.as_ref().is_ok_and(|status| status.success()) && Instant::now() < latest {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(20)),
-                _ => return,
-            }
+impl ChildServer {
+    /// Fails where the process has ended.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("the server ended while it was measured ({status})")),
+            Err(error) => Err(format!("the server cannot be watched: {error}")),
         }
+    }
+
+    /// Lets it drain; what drops this value kills it where that takes too long.
+    ///
+    /// Waiting must not block the thread: the connections to the server close on the same one.
+    pub(super) async fn stop(mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        let latest = Instant::now() + DRAIN;
+        while Instant::now() < latest && matches!(self.child.try_wait(), Ok(None)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for ChildServer {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -85,7 +85,7 @@ impl FeaturePlan {
                 Ok(binding) => inputs.push(PlannedInput {
                     binding,
                     repeated: input.shape.first().is_some_and(|dim| dim.is("rows")),
-                    trailing: trailing(&input.shape),
+                    trailing: DimSpec::fixed(&input.shape),
                 }),
                 Err(fault) => faults.push(fault),
             }
@@ -252,14 +252,6 @@ fn prior_scores(sources: &Sources<'_>, rule: &ValueRule) -> Vec<f32> {
     let default = rule.default.unwrap_or(0.0) as f32;
     let score = |&at: &u32| given.get(at as usize).copied().unwrap_or(default);
     sources.scored.iter().map(score).collect()
-}
-
-fn trailing(shape: &[DimSpec]) -> Vec<usize> {
-    let fixed = |dim: &DimSpec| match dim {
-        DimSpec::Fixed(length) => Some(*length),
-        DimSpec::Named(_) => None,
-    };
-    shape.iter().filter_map(fixed).collect()
 }
 
 type Vocabularies = BTreeMap<String, Arc<Vocabulary>>;
