@@ -56,8 +56,12 @@ impl Target {
 
 /// A refusal in words: the code, the message, and each faulty field.
 pub(super) fn refusal(status: &Status) -> String {
-    let mut text = format!("{:?}: {}", status.code(), status.message());
-    for fault in status.get_details_bad_request().into_iter().flat_map(|b| b.field_violations) {
+    let faults = status.get_details_bad_request().map_or_else(Vec::new, |b| b.field_violations);
+    let mut text = match faults.is_empty() {
+        true => format!("{:?}: {}", status.code(), status.message()),
+        false => format!("{:?}, in {} field(s):", status.code(), faults.len()),
+    };
+    for fault in faults {
         text.push_str(&format!("\n  - {}: {}", fault.field, fault.description));
     }
     text
