@@ -76,6 +76,9 @@ pub(super) struct BenchArgs {
     /// How long raw ONNX Runtime is measured before and after each load
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     raw_duration: Duration,
+    /// Before each load, wait up to so long for other programs to leave the processors alone
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
+    quiet: Duration,
     /// Leave raw ONNX Runtime out
     #[arg(long)]
     no_raw: bool,
@@ -113,11 +116,17 @@ impl FromStr for Rate {
     }
 }
 
+fn wait(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<humantime_serde::re::humantime::Duration>();
+    let time: Duration = time.map_err(|e| e.to_string())?.into();
+    let fits = time <= Duration::from_secs(86_400);
+    fits.then_some(time).ok_or_else(|| "write a time up to 1day, such as 10s".to_owned())
+}
+
 fn time(text: &str) -> Result<Duration, String> {
-    let time: Duration =
-        text.parse::<humantime_serde::re::humantime::Duration>().map_err(|e| e.to_string())?.into();
-    let fits = (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(&time);
-    fits.then_some(time).ok_or_else(|| "write a time from 1ms to 1day, such as 10s".to_owned())
+    let time = wait(text)?;
+    let fits = time >= Duration::from_millis(1);
+    fits.then_some(time).ok_or_else(|| "write a time from 1ms on, such as 10s".to_owned())
 }
 
 /// A load as it was asked for.

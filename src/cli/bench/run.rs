@@ -15,7 +15,7 @@ use crate::{
         load::{Generator, Load},
         local::LocalModel,
         progress::Progress,
-        raw::Raw,
+        raw::{Raw, RawFigure},
         recorder::Recorder,
         report::{Machine, Measured, Point, RawPair, Report, Spent, measured},
         requests::{Ingredients, Pool},
@@ -26,6 +26,15 @@ use crate::{
 
 /// A window that is cut short counts from this length on.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How long one look at the machine takes, while nothing is sent.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A machine is quiet after so many looks in a row that found it so.
+const QUIET_LOOKS: usize = 4;
+
+/// A look finds it so where no more than this share of the processors is busy.
+const QUIET_SHARE: f64 = 0.06;
 
 /// What stays the same over all repetitions.
 struct Bench<'a> {
@@ -187,6 +196,7 @@ impl Bench<'_> {
         cpu: &ServerCpu,
     ) -> Result<Option<Measured>, String> {
         let single = load == Load::Closed(1);
+        self.settle().await;
         let before = self.raw(single).await?;
         let Some(mut measured) = self.window(generator, load, seed, cpu).await? else {
             return Ok(None);
@@ -202,11 +212,24 @@ impl Bench<'_> {
         Ok(Some(measured))
     }
 
+    /// Waits until the machine is quiet, but no longer than asked to.
+    async fn settle(&self) {
+        let latest = Instant::now() + self.args.quiet;
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS && Instant::now() < latest && !self.stop.is_cancelled() {
+            let (begun, busy) = (Instant::now(), cpu::machine_busy_us());
+            self.wait_until(begun + LOOK).await;
+            let busy = cpu::machine_busy_us().saturating_sub(busy) as f64;
+            let all = begun.elapsed().as_secs_f64() * 1e6 * cpu::processors() as f64;
+            quiet = if busy < all * QUIET_SHARE { quiet + 1 } else { 0 };
+        }
+    }
+
     /// Raw ONNX Runtime on all sessions, and on one where that is asked for.
     async fn raw(
         &mut self,
         single: bool,
-    ) -> Result<Option<(super::raw::RawFigure, Option<super::raw::RawFigure>)>, String> {
+    ) -> Result<Option<(RawFigure, Option<RawFigure>)>, String> {
         let Some(raw) = &mut self.raw else {
             return Ok(None);
         };
