@@ -111,7 +111,7 @@ impl App {
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
-            onnxruntime_version: version_of(self.runtime.build_info()),
+            onnxruntime_build: self.runtime.build_info().to_owned(),
             failed_models: self.failed.iter().map(|(id, _)| id.name.to_string()).collect(),
         };
         let server = Server::new(parts, self.config.server);
@@ -167,12 +167,6 @@ impl App {
             gpu => gpu,
         }
     }
-}
-
-fn version_of(build_info: &str) -> String {
-    let tag =
-        build_info.split(", ").find_map(|part| part.strip_prefix("ORT Build Info: git-branch="));
-    tag.map_or_else(|| crate::runtime::LIBRARY_VERSION.to_owned(), str::to_owned)
 }
 
 fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {
@@ -238,8 +232,8 @@ impl Loader<'_> {
 
     fn load_handle(&self, bundle: &Bundle) -> Result<ModelHandle, ServingError> {
         let faulty = |fault| bundle.faulty(vec![fault]);
-        let histories = load_histories(bundle).map_err(faulty)?;
         let handle = ModelHandle::load(self.runtime, bundle, &self.options)?;
+        let histories = load_histories(bundle).map_err(faulty)?;
         if !histories.is_empty() {
             self.users.seed(&bundle.id.name, histories);
         }
@@ -275,8 +269,8 @@ impl Loader<'_> {
                 Some(found.cloned().ok_or_else(missing)?)
             }
         };
-        let example = self.example(bundle)?;
         let handle = self.load_handle(bundle)?;
+        let example = self.example(bundle)?;
         let ranker = Arc::new(Ranker::compile(bundle, handle, encoder, example)?);
         self.registry.publish(bundle.id.clone(), Arc::new(Model::Ranker(ranker)));
         tracing::info!(model = %bundle.id, "loaded");

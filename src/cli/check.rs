@@ -30,8 +30,6 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
     let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
     let bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
     let mut report = Report::new();
-    let files = bundle.manifest.files.len();
-    report.row("files", format!("{files} files have the sums of the manifest"));
     check_graph(&bundle, &config, &mut report)?;
     check_data(&bundle, &config.limits, &mut report)?;
     println!("{}", report.table);
@@ -48,6 +46,8 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
     let runtime = Runtime::load(config.runtime_options()).map_err(|e| e.to_string())?;
     let begun = Instant::now();
     let mut instance = verified_instance(&runtime, bundle).map_err(|e| e.to_string())?;
+    let files = bundle.manifest.files.len();
+    report.row("files", format!("{files} files have the sums of the manifest"));
     let took = begun.elapsed().as_millis();
     report.row("graph", format!("loads on {} in {took} ms", runtime.device()));
     let signature = instance.signature().clone();

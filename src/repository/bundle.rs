@@ -19,7 +19,7 @@ use crate::{
 const MANIFEST: &str = "model.toml";
 const GRAPH: &str = "model.onnx";
 
-/// A bundle whose files are what the manifest says they are.
+/// A bundle, read.
 #[derive(Debug)]
 pub struct Bundle {
     /// The model and its version, from the directory's name.
@@ -28,26 +28,28 @@ pub struct Bundle {
     pub path: PathBuf,
     /// The manifest.
     pub manifest: Manifest,
-    /// The graph, in ONNX's wire format: the very bytes whose sum was checked.
+    /// The graph, in ONNX's wire format: the very bytes whose sum was checked. Empty where the sum was wrong.
     pub graph: Vec<u8>,
+    faults: Vec<Fault>,
 }
 
 impl Bundle {
     /// Reads a bundle and checks every file's sum, at the cost of reading all of them.
     ///
+    /// Files that are at fault are told together with the graph's faults, by the check against its graph.
+    ///
     /// # Errors
     /// [`RepositoryError::NotABundle`] when the path does not end in a name and a version, [`RepositoryError::Faulty`]
-    /// with all faults when the manifest or a file is wrong.
+    /// when the manifest cannot be read.
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
         let id =
             id_of(path).ok_or_else(|| RepositoryError::NotABundle { path: path.to_owned() })?;
-        let faulty = |faults| RepositoryError::Faulty { path: path.to_owned(), faults };
-        let manifest = read_manifest(path).map_err(|fault| faulty(vec![fault]))?;
+        let manifest = read_manifest(path).map_err(|fault| RepositoryError::Faulty {
+            path: path.to_owned(),
+            faults: vec![fault],
+        })?;
         let (graph, faults) = check_files(path, &manifest);
-        match faults.is_empty() {
-            true => Ok(Self { id, path: path.to_owned(), manifest, graph }),
-            false => Err(faulty(faults)),
-        }
+        Ok(Self { id, path: path.to_owned(), manifest, graph, faults })
     }
 
     /// The path of a file of the bundle.
@@ -58,6 +60,11 @@ impl Bundle {
     /// The golden vectors' file and tolerance, where the bundle has them.
     pub(super) fn golden(&self) -> Option<&GoldenSpec> {
         self.manifest.golden.as_ref()
+    }
+
+    /// What is wrong with its files; empty where they are what the manifest says.
+    pub fn file_faults(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// An error that says what is wrong with this bundle.

@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The format, [`FORMAT`].
+    /// The format, which is 1.
     pub format: u32,
     /// What the model is for.
     pub role: Role,

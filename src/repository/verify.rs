@@ -345,6 +345,10 @@ fn check_column(
             format!("`{name}` is no column of [catalogue.columns]"),
             "add the column there, or name one that is",
         )),
+        Some(ColumnType::Float | ColumnType::Int) if input.source == Source::UserItem => {
+            let fix = "name a text column: items with the same text are alike";
+            faults.push(Fault::new(at, format!("`{name}` holds numbers"), fix));
+        }
         Some(ColumnType::String)
             if input.source == Source::History
                 && input.vocabulary.is_none()

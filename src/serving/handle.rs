@@ -87,17 +87,24 @@ impl ModelHandle {
 /// Makes an instance whose outputs are those of the manifest, after holding the manifest against the graph.
 ///
 /// # Errors
-/// [`ServingError::Repository`] with all faults where the two do not fit.
+/// [`ServingError::Repository`] with all faults, those of the files included.
 pub fn verified_instance(
     runtime: &Runtime,
     bundle: &Bundle,
 ) -> Result<Box<dyn ModelInstance>, ServingError> {
     let refused = |error: RuntimeError| {
         let fix = "export the graph again in one file, with an opset that this ONNX Runtime knows";
-        bundle.faulty(vec![Fault::new("model.onnx", error.to_string(), fix)])
+        Fault::new("model.onnx", error.to_string(), fix)
     };
-    let instance = runtime.instance(&bundle.graph, &[]).map_err(refused)?;
-    let faults = verify(&bundle.manifest, instance.signature());
+    let mut faults = bundle.file_faults().to_vec();
+    if bundle.graph.is_empty() {
+        return Err(bundle.faulty(faults).into());
+    }
+    let instance = runtime.instance(&bundle.graph, &[]).map_err(|error| {
+        faults.push(refused(error));
+        bundle.faulty(faults.clone())
+    })?;
+    faults.extend(verify(&bundle.manifest, instance.signature()));
     if !faults.is_empty() {
         return Err(bundle.faulty(faults).into());
     }
@@ -105,6 +112,8 @@ pub fn verified_instance(
     let all: Vec<&str> = instance.signature().outputs.iter().map(|o| o.name.as_str()).collect();
     match outputs == all {
         true => Ok(instance),
-        false => Ok(runtime.instance(&bundle.graph, &outputs).map_err(refused)?),
+        false => Ok(runtime
+            .instance(&bundle.graph, &outputs)
+            .map_err(|error| bundle.faulty(vec![refused(error)]))?),
     }
 }

@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 
 use crate::{
     deadline::Deadline,
+    ranking::Stage,
     transport::{limits::Limits, status},
 };
 
@@ -102,6 +103,7 @@ where
         let call = Call::arriving(request.headers(), self.layer.longest);
         request.extensions_mut().insert(call);
         CallFuture {
+            too_late: call.deadline.expired(call.arrival),
             expiry: tokio::time::sleep_until((call.deadline.at() + RESERVE / 2).into()),
             inner: self.inner.call(request),
             limits: self.layer.limits.clone(),
@@ -116,6 +118,8 @@ pin_project! {
         inner: F,
         #[pin]
         expiry: Sleep,
+        // Tonic's timer would run out first: nothing is begun.
+        too_late: bool,
         limits: Limits,
     }
 }
@@ -128,11 +132,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if *this.too_late {
+            return Poll::Ready(Ok(status::expired(Stage::Arrival).into_http()));
+        }
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map(|response| own_words(response, this.limits)));
         }
         match this.expiry.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Ok(status::expired_in_receiving().into_http())),
+            Poll::Ready(()) => Poll::Ready(Ok(status::expired(Stage::Receiving).into_http())),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -1,7 +1,14 @@
 //! `grpc.health.v1`: the server as a whole, its services, and each model as `model/<name>`.
 
+use futures::{Stream, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
 use tonic_health::{
     ServingStatus,
+    pb::{
+        HealthCheckRequest, HealthCheckResponse,
+        health_check_response::ServingStatus as WireStatus, health_server,
+    },
     server::{HealthReporter, HealthService},
 };
 
@@ -29,9 +36,9 @@ impl Health {
         health
     }
 
-    /// The service that answers.
-    pub(super) fn service(&self) -> HealthService {
-        HealthService::from_health_reporter(self.reporter.clone())
+    /// The service that answers; streams of those who watch what is not there end with `draining`.
+    pub(super) fn service(&self, draining: CancellationToken) -> HealthApi {
+        HealthApi { known: HealthService::from_health_reporter(self.reporter.clone()), draining }
     }
 
     /// From now on nothing serves.
@@ -51,5 +58,41 @@ impl Health {
     fn names(&self) -> Vec<String> {
         let services = SERVICES.iter().map(|name| (*name).to_owned());
         services.chain(self.models.iter().map(|name| format!("model/{name}"))).collect()
+    }
+}
+
+/// Tonic's health service, but for those who watch what is not there: the protocol tells them so and lets them wait.
+pub(super) struct HealthApi {
+    known: HealthService,
+    draining: CancellationToken,
+}
+
+type Statuses = std::pin::Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl health_server::Health for HealthApi {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.known.check(request).await
+    }
+
+    type WatchStream = Statuses;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Statuses>, Status> {
+        match self.known.watch(request).await {
+            Ok(statuses) => Ok(Response::new(statuses.into_inner().boxed())),
+            Err(status) if status.code() == Code::NotFound => {
+                let unknown = HealthCheckResponse { status: WireStatus::ServiceUnknown.into() };
+                let told = stream::once(std::future::ready(Ok(unknown)));
+                let waiting = stream::pending().take_until(self.draining.clone().cancelled_owned());
+                Ok(Response::new(told.chain(waiting).boxed()))
+            }
+            Err(status) => Err(status),
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct InfoApi {
     pub(super) engine: Arc<Engine>,
     pub(super) limits: Limits,
     pub(super) flow: FlowOptions,
-    pub(super) onnxruntime_version: String,
+    pub(super) onnxruntime_build: String,
 }
 
 #[tonic::async_trait]
@@ -37,7 +37,7 @@ impl InfoService for InfoApi {
         let usage = Usage::now();
         Ok(Response::new(pb::GetServerInfoResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            onnxruntime_version: self.onnxruntime_version.clone(),
+            onnxruntime_build: self.onnxruntime_build.clone(),
             limits: Some(limits_message(&self.limits, &self.flow)),
             models: models.collect(),
             default_model: self.engine.default_model().to_owned(),

@@ -16,13 +16,13 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
     deadline::Deadline,
-    ranking::{Engine, RankError},
+    ranking::{Engine, RankError, Stage},
     transport::{
         call::Call,
         convert::{rank_request, rank_response},
         limits::Limits,
         pb::{self, rank_service_server::RankService},
-        status::{expired_in_receiving, message_too_large, status_of, stream_error_of},
+        status::{expired, message_too_large, status_of, stream_error_of},
     },
 };
 
@@ -151,7 +151,7 @@ impl Conversation {
                 biased;
                 () = self.answers.closed() => return,
                 () = self.api.draining.cancelled() => break None,
-                () = tokio::time::sleep_until(patience.at().into()) => break Some(expired_in_receiving()),
+                () = tokio::time::sleep_until(patience.at().into()) => break Some(expired(Stage::Receiving)),
                 message = self.requests.message() => message,
             };
             match message {

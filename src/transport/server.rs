@@ -87,7 +87,7 @@ pub struct ServerParts {
     /// What a request may hold.
     pub limits: Limits,
     /// What the runtime says of itself.
-    pub onnxruntime_version: String,
+    pub onnxruntime_build: String,
     /// Models whose bundles could not be loaded.
     pub failed_models: Vec<String>,
 }
@@ -193,7 +193,7 @@ impl Server {
             engine: Arc::clone(&engine),
             limits: limits.clone(),
             flow: flow.clone(),
-            onnxruntime_version: self.parts.onnxruntime_version.clone(),
+            onnxruntime_build: self.parts.onnxruntime_build.clone(),
         };
         let largest = limits.max_message_bytes;
         let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };
@@ -211,7 +211,9 @@ impl Server {
             .layer(layer)
             .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
             .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
-            .add_service(tonic_health::pb::health_server::HealthServer::new(health.service()))
+            .add_service(tonic_health::pb::health_server::HealthServer::new(
+                health.service(self.draining.clone()),
+            ))
             .add_service(reflection().build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection().build_v1alpha().map_err(|e| e.to_string())?))
     }

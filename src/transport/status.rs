@@ -16,6 +16,12 @@ const DOMAIN: &str = "podium";
 /// How long a caller is asked to wait where trying again helps.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// Longest text of a status in bytes: gRPC clients refuse answers whose headers are larger than 8 KiB.
+const LONGEST_MESSAGE: usize = 600;
+
+/// Longest description of one faulty field in bytes.
+const LONGEST_FAULT: usize = 240;
+
 /// An error as a caller sees it.
 #[derive(Debug)]
 struct Failure {
@@ -40,11 +46,11 @@ impl Failure {
                 Code::Internal => {
                     "the server failed; its log has the cause under this request_id".to_owned()
                 }
-                _ => error.to_string(),
+                _ => cut(&error.to_string(), LONGEST_MESSAGE),
             },
             reason: error.reason(),
             violations: match error {
-                RankError::Invalid(faults) => faults.clone(),
+                RankError::Invalid(faults) => faults.iter().map(shortened).collect(),
                 RankError::NotARanker(_) => vec![FieldFault::new("model.name", error.to_string())],
                 _ => Vec::new(),
             },
@@ -56,6 +62,24 @@ impl Failure {
                 .then_some(RETRY_AFTER),
         }
     }
+}
+
+fn shortened(fault: &FieldFault) -> FieldFault {
+    FieldFault::new(cut(&fault.field, LONGEST_FAULT / 2), cut(&fault.wrong, LONGEST_FAULT))
+}
+
+/// The text, or as many whole characters of it as fit into `most` bytes on the wire, where others than ASCII take
+/// three for one.
+fn cut(text: &str, most: usize) -> String {
+    let size = |c: char| if c.is_ascii() { 1 } else { 3 * c.len_utf8() };
+    let mut left = most;
+    let fits = text.chars().take_while(|c| {
+        let fits = size(*c) <= left;
+        left = left.saturating_sub(size(*c));
+        fits
+    });
+    let short: String = fits.collect();
+    if short.len() < text.len() { short + "…" } else { short }
 }
 
 fn grpc_code(code: ErrorCode) -> Code {
@@ -123,9 +147,9 @@ pub(super) fn undecodable(cause: &prost::DecodeError) -> Status {
     status_of(&RankError::field("message", wrong), "")
 }
 
-/// The status of a call that expired before its message had arrived.
-pub(super) fn expired_in_receiving() -> Status {
-    status_of(&RankError::Expired(Stage::Receiving), "")
+/// The status of a call that expired before the pipeline had it.
+pub(super) fn expired(stage: Stage) -> Status {
+    status_of(&RankError::Expired(stage), "")
 }
 
 /// The status of a message beyond the limit, which tonic says in `theirs` with the message's size.
@@ -176,6 +200,13 @@ mod tests {
         let status = message_too_large(&theirs, &limits);
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("has 99 bytes, and max_message_bytes is 7"), "{status}");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "longe…");
+        assert_eq!(cut(&"ü".repeat(10), 13), "üü…");
     }
 
     #[test]

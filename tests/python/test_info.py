@@ -19,7 +19,7 @@ def described(client: Client, name: str, version: int) -> Any:
 def test_limits_and_versions_are_told(client: Client) -> None:
     info = client.info()
     assert info.server_version
-    assert info.onnxruntime_version == "1.31.1"
+    assert "ORT Build Info" in info.onnxruntime_build
     for field in client.pool.FindMessageTypeByName("podium.v1.Limits").fields:
         assert getattr(info.limits, field.name) > 0, field.name
     assert info.process_cpu_us > 0

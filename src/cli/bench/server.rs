@@ -168,7 +168,7 @@ impl ServerCpu {
 #[derive(Debug, Clone, serde::Serialize)]
 pub(super) struct ServerFacts {
     pub(super) server_version: String,
-    pub(super) onnxruntime_version: String,
+    pub(super) onnxruntime_build: String,
     pub(super) model: String,
     pub(super) model_version: u64,
     pub(super) device: String,
@@ -192,7 +192,7 @@ pub(super) async fn ask(
     let latest = latest.unwrap_or_default();
     let facts = ServerFacts {
         server_version: info.server_version,
-        onnxruntime_version: info.onnxruntime_version,
+        onnxruntime_build: info.onnxruntime_build,
         model: name,
         model_version: latest.version,
         device: latest.device,

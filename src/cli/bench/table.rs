@@ -60,7 +60,7 @@ fn heading(report: &Report) -> String {
         server.device,
         server.instances,
         report.intra_op_threads.map_or_else(String::new, |n| format!(" of {n} thread(s)")),
-        server.onnxruntime_version,
+        server.onnxruntime_build,
         server.server_version,
         report.build,
     );

@@ -130,6 +130,7 @@ impl ColumnFeature {
             let wrong = format!("holds {}, and the model takes {}s", values.kind(), self.kind());
             RankError::field(field, wrong)
         };
+        let misfit = |wrong: String| RankError::field(field, wrong);
         match (values, &self.vocabulary) {
             (Values::Strings(all), Some(vocabulary)) => {
                 let indices = rows.map(|row| vocabulary.index(&all[row])).collect();
@@ -141,7 +142,7 @@ impl ColumnFeature {
             (Values::Vectors { dim, values }, None) => match self.width {
                 Some(width) if width == *dim => {
                     let taken = rows.flat_map(|row| &values[row * dim..(row + 1) * dim]);
-                    Ok(TensorData::from_floats(self.rule.dtype, taken.copied().collect()))
+                    self.rule.given_floats(taken.copied().collect()).map_err(misfit)
                 }
                 Some(width) => {
                     let wrong = format!("has vectors of {dim}, and the model takes {width}");
@@ -151,9 +152,11 @@ impl ColumnFeature {
             },
             _ if self.kind() == "vector" || self.kind() == "string" => Err(wrong_kind()),
             (Values::Floats(all), None) if !self.rule.whole() => {
-                Ok(self.rule.floats(rows.map(|row| all[row]).collect()))
+                self.rule.given_floats(rows.map(|row| all[row]).collect()).map_err(misfit)
             }
-            (Values::Ints(all), None) => Ok(self.rule.ints(rows.map(|row| all[row]).collect())),
+            (Values::Ints(all), None) => {
+                self.rule.given_ints(rows.map(|row| all[row]).collect()).map_err(misfit)
+            }
             _ => Err(wrong_kind()),
         }
     }

@@ -170,7 +170,9 @@ impl FeaturePlan {
             Binding::UserIndex(rule) => rule.ints(vec![0; count]),
             Binding::CandidateMask(rule) => rule.ints(vec![1; count]),
             Binding::Candidate(feature) => feature.candidates(sources, catalogue)?,
-            Binding::PriorScore(rule) => rule.floats(prior_scores(sources, rule)),
+            Binding::PriorScore(rule) => rule
+                .given_floats(prior_scores(sources, rule))
+                .map_err(|wrong| RankError::field("candidates.prior_scores", wrong))?,
             Binding::ItemIndex(feature) => feature.values(sources),
             Binding::UserItem(feature) => feature.values(sources, &prepared.items, catalogue),
             Binding::Tokens(feature) => {

@@ -1,5 +1,7 @@
 //! What a user did with each candidate so far.
 
+use std::sync::Arc;
+
 use ahash::AHashMap;
 
 use crate::{
@@ -62,11 +64,14 @@ impl<'a> UserItems<'a> {
         }
     }
 
-    /// Counts again by the codes of a catalogue's text column.
-    fn by_code(&self, codes: &[u32]) -> AHashMap<u32, Met> {
+    /// Counts again by the codes of a catalogue's text column; items without a text are like no other.
+    fn by_code(&self, codes: &[u32], values: &[Arc<str>]) -> AHashMap<u32, Met> {
         let mut by_code: AHashMap<u32, Met> = AHashMap::new();
         for (row, time) in &self.events {
-            by_code.entry(codes[*row as usize]).or_default().add(*time);
+            let code = codes[*row as usize];
+            if !values[code as usize].is_empty() {
+                by_code.entry(code).or_default().add(*time);
+            }
         }
         by_code
     }
@@ -100,8 +105,8 @@ impl UserItemFeature {
         let rows = sources.scored.iter().map(|&at| (at as usize, sources.rows[at as usize]));
         let column = self.column.as_ref().and_then(|name| catalogue?.column(name));
         let met: Vec<Option<Met>> = match column {
-            Some(FeatureColumn::Texts { codes, .. }) => {
-                let by_code = items.by_code(codes);
+            Some(FeatureColumn::Texts { codes, values }) => {
+                let by_code = items.by_code(codes, values);
                 rows.map(|(_, row)| by_code.get(&codes[row? as usize]).copied()).collect()
             }
             _ => {

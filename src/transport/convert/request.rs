@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Faults that are told of one request; more are not looked for.
-const MAX_FAULTS: usize = 16;
+const MAX_FAULTS: usize = 8;
 
 /// Years 1 to 9999 in unix seconds, which is what a protobuf timestamp may hold.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -34,6 +34,9 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
     let user = faults.user(message.user.unwrap_or_default());
     let model = message.model.unwrap_or_default();
     faults.id("model.name", &model.name);
+    if let Some(pb::model_selector::Selector::Label(label)) = &model.selector {
+        faults.id("model.label", label);
+    }
     if count == 0 {
         faults.add("candidates.ids", "is empty; send at least one id");
     }
@@ -136,7 +139,8 @@ impl Faults<'_> {
             match (id.is_empty(), fits) {
                 (true, _) => self.add(field, "is empty"),
                 (_, false) => self.id(&field, id),
-                _ => self.add(field, format!("`{id}` is there twice; send each id once")),
+                _ => self
+                    .add(field, format!("`{}` is there twice; send each id once", shortened(id))),
             }
         }
     }
