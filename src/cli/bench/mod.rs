@@ -235,7 +235,7 @@ fn write(args: &BenchArgs, report: &Report) -> Result<(), String> {
         let json = serde_json::to_string_pretty(report).map_err(|e| e.to_string())?;
         std::fs::write(path, json + "\n").map_err(|e| format!("--json {}: {e}", path.display()))?;
     }
-    if let Some(path) = &args.plot {
+    if let Some(path) = args.plot.as_ref().filter(|_| !report.points.is_empty()) {
         plot::draw(report, path)?;
     }
     Ok(())

@@ -12,6 +12,10 @@ use crate::cli::bench::{
 /// The whole report as text.
 pub(super) fn tables(report: &Report) -> String {
     let mut text = heading(report);
+    if report.points.is_empty() {
+        text.push_str("No load was measured long enough to tell of.");
+        return text;
+    }
     let _ = writeln!(text, "\nRate and latency in milliseconds: median (least to most)");
     let columns = [
         ("answers/s", "answers_per_s", 0),
