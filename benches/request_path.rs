@@ -1,7 +1,6 @@
 //! What a request costs outside of ONNX Runtime, piece by piece, on the bundled grocery ranker.
 //!
 //! `cargo bench` runs it; the pieces that need ONNX Runtime are left out where the library is not there.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{
     hint::black_box,
