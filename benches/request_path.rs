@@ -2,6 +2,8 @@
 //!
 //! `cargo bench` runs it; the pieces that need ONNX Runtime are left out where the library is not there.
 
+#![expect(clippy::panic, reason = "a bench stops where it stands")]
+
 use std::{
     hint::black_box,
     path::Path,

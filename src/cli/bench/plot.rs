@@ -70,7 +70,10 @@ fn latency(area: &Area<'_>, report: &Report, points: &[&Point]) -> Result<(), St
         .margin(12)
         .x_label_area_size(42)
         .y_label_area_size(58)
-        .build_cartesian_2d(0.0..highest, (least * 0.8..most * 1.3).log_scale())
+        .build_cartesian_2d(
+            0.0..highest,
+            (least * 0.8..above(least, most, points.len())).log_scale(),
+        )
         .map_err(|e| told(&e))?;
     chart
         .configure_mesh()
@@ -101,6 +104,12 @@ fn latency(area: &Area<'_>, report: &Report, points: &[&Point]) -> Result<(), St
         .draw()
         .map_err(|e| told(&e))?;
     quantile_ticks(area, &chart)
+}
+
+/// The top of the latency axis, which leaves the legend's lines room above all curves.
+fn above(least: f64, most: f64, lines: usize) -> f64 {
+    let room = ((lines as f64 * 15.0 + 24.0) / 370.0).min(0.7);
+    most * 1.1 * (most / least).max(2.0).powf(room / (1.0 - room))
 }
 
 /// Names the quantiles below the axis, where plotters would write their logarithms.

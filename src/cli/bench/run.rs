@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::bench::{
-        Asked, BenchArgs, cpu,
+        args::{Asked, BenchArgs},
+        cpu,
         load::{Generator, Load},
         local::LocalModel,
         progress::Progress,

@@ -36,9 +36,7 @@ impl ChildServer {
         let mut command = Command::new(program);
         command.arg("serve").args(flags);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        if std::env::var_os("PODIUM_LOG__LEVEL").is_none() {
-            command.env("PODIUM_LOG__LEVEL", "warn");
-        }
+        command.env("PODIUM_LOG__LEVEL", "warn");
         // Ctrl-C is for the bench, which stops the server once it has counted what came.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =

@@ -1,0 +1,224 @@
+//! What to measure, as the command line says it.
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    cli::bench::load::Load,
+    config::{self, Config, Flag},
+};
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BenchArgs {
+    /// Closed loop: so many callers, each waiting for its answer [default: 1,8,32, where no --rate is given]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub(super) concurrency: Vec<usize>,
+    /// Open loop: requests a second at random moments, or a share such as 80% of the best closed loop of this run
+    #[arg(long, value_name = "R,…", value_delimiter = ',')]
+    pub(super) rate: Vec<Rate>,
+    /// How long each load is measured
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(super) duration: Duration,
+    /// How long each load runs before it is measured
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub(super) warmup: Duration,
+    /// How often all is measured, each time with a new start of the server
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) repeat: usize,
+    /// A running server; none: one is started for the bench and stopped after it
+    #[arg(long, value_name = "URL", env = "PODIUM_TARGET")]
+    pub(super) target: Option<String>,
+    /// The model repository; with --target, give it where raw ONNX Runtime is to be measured beside
+    #[arg(long, value_name = "DIR")]
+    pub(super) models: Option<String>,
+    /// The configuration file of the server that is started, and of raw ONNX Runtime
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The ranker; none: the server's default
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(super) model: String,
+    /// Users, one a line; none: those with a history in the model repository
+    #[arg(long, value_name = "FILE")]
+    pub(super) users: Option<PathBuf>,
+    /// Candidates of each request, drawn from the example or the catalogue; none: all of the example
+    #[arg(long, value_name = "N")]
+    pub(super) candidates: Option<usize>,
+    /// How many of the best items to ask for; 0 asks for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) top: u32,
+    /// What users, candidates and arrivals are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// The deadline of each request
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub(super) deadline_ms: u64,
+    /// Connections that the requests are spread over
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(super) connections: usize,
+    /// How long raw ONNX Runtime is measured before and after each load
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    pub(super) raw_duration: Duration,
+    /// Before each load, wait up to so long for other programs to leave the processors alone
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
+    pub(super) quiet: Duration,
+    /// Leave raw ONNX Runtime out
+    #[arg(long)]
+    pub(super) no_raw: bool,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Draw latencies and rates as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+}
+
+/// The rate of an open loop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Rate {
+    /// Requests a second.
+    PerSecond(f64),
+    /// Of the best closed loop, as a fraction.
+    Share(f64),
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, share) = match text.strip_suffix('%') {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        match number.parse::<f64>() {
+            Ok(rate) if rate > 0.0 && rate < 1e7 => {
+                Ok(if share { Self::Share(rate / 100.0) } else { Self::PerSecond(rate) })
+            }
+            _ => Err("write a number above 0, such as 400, or a share, such as 80%".to_owned()),
+        }
+    }
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<humantime_serde::re::humantime::Duration>();
+    let time: Duration = time.map_err(|e| e.to_string())?.into();
+    let fits = time <= Duration::from_secs(86_400);
+    fits.then_some(time).ok_or_else(|| "write a time up to 1day, such as 10s".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = wait(text)?;
+    let fits = time >= Duration::from_millis(1);
+    fits.then_some(time).ok_or_else(|| "write a time from 1ms on, such as 10s".to_owned())
+}
+
+/// A load as it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Asked {
+    Callers(usize),
+    Arrivals(Rate),
+}
+
+impl Asked {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Callers(1) => "1 caller".to_owned(),
+            Self::Callers(count) => format!("{count} callers"),
+            Self::Arrivals(Rate::PerSecond(rate)) => format!("{rate}/s arriving"),
+            Self::Arrivals(Rate::Share(share)) => {
+                format!("{:.0}% arriving", share * 100.0)
+            }
+        }
+    }
+
+    /// The load, given the best rate of a closed loop so far.
+    pub(super) fn load(self, capacity: f64) -> Result<Load, String> {
+        match self {
+            Self::Callers(count) => Ok(Load::Closed(count)),
+            Self::Arrivals(Rate::PerSecond(rate)) => Ok(Load::Open(rate)),
+            Self::Arrivals(Rate::Share(_)) if capacity <= 0.0 => {
+                Err("no request was answered, so there is no capacity to take a share of"
+                    .to_owned())
+            }
+            Self::Arrivals(Rate::Share(share)) => Ok(Load::Open(capacity * share)),
+        }
+    }
+}
+
+impl BenchArgs {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(what.to_owned());
+        if self.repeat == 0 {
+            return wrong("--repeat 0: measure at least once");
+        }
+        if self.concurrency.contains(&0) {
+            return wrong("--concurrency 0: there must be a caller");
+        }
+        if !(1..=86_400_000).contains(&self.deadline_ms) {
+            return wrong("--deadline-ms must lie between 1 and 86400000");
+        }
+        if self.loads().iter().all(|load| matches!(load, Asked::Arrivals(Rate::Share(_)))) {
+            return wrong("--rate with a share needs --concurrency, which finds the capacity");
+        }
+        Ok(())
+    }
+
+    /// The loads, closed ones first.
+    pub(super) fn loads(&self) -> Vec<Asked> {
+        let closed = match (self.concurrency.as_slice(), self.rate.as_slice()) {
+            ([], []) => &[1, 8, 32],
+            (given, _) => given,
+        };
+        let closed = closed.iter().copied().map(Asked::Callers);
+        closed.chain(self.rate.iter().copied().map(Asked::Arrivals)).collect()
+    }
+
+    /// The configuration that a started server has.
+    pub(super) fn config(&self) -> Result<Config, String> {
+        let models =
+            self.models.clone().map(|value| Flag { key: "models.dir", value, name: "--models" });
+        let flags: Vec<Flag> = models.into_iter().collect();
+        let (config, _) =
+            config::load(self.config.as_deref(), &flags).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    /// The same, as flags of `podium serve`.
+    pub(super) fn server_flags(&self) -> Vec<OsString> {
+        let mut flags = Vec::new();
+        if let Some(models) = &self.models {
+            flags.extend(["--models".into(), models.into()]);
+        }
+        if let Some(config) = &self.config {
+            flags.extend(["--config".into(), config.into()]);
+        }
+        flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_rate(text: &str, want: Option<Rate>) {
+        assert_eq!(text.parse::<Rate>().ok(), want);
+    }
+
+    #[test]
+    fn a_rate_is_a_number_or_a_share() {
+        check_rate("400", Some(Rate::PerSecond(400.0)));
+        check_rate("80%", Some(Rate::Share(0.8)));
+        check_rate("0", None);
+        check_rate("NaN", None);
+        check_rate("fast", None);
+    }
+
+    #[test]
+    fn a_share_is_of_the_capacity() {
+        assert_eq!(Asked::Arrivals(Rate::Share(0.5)).load(300.0), Ok(Load::Open(150.0)));
+        assert!(Asked::Arrivals(Rate::Share(0.5)).load(0.0).is_err());
+        assert_eq!(Asked::Callers(3).load(0.0), Ok(Load::Closed(3)));
+    }
+}
