@@ -10,7 +10,7 @@ use crate::{
     ranking::{Encoder, Engine, EngineParts, Model, RankRequest, Ranker},
     repository::{Bundle, Fault, Role, scan},
     runtime::Runtime,
-    serving::{LoadOptions, ModelHandle, Registry, ServingError},
+    serving::{LoadOptions, ModelHandle, Registry, Selector, ServingError},
     transport::{Limits, Listeners, Server, ServerParts, from_json, rank_request},
     users::{MemoryStore, UserStore, load_histories},
 };
@@ -42,6 +42,8 @@ pub struct App {
     engine: Arc<Engine>,
     runtime: Runtime,
     users: usize,
+    /// Arguments of `podium rank` that the default model answers.
+    example: String,
     failed: Vec<(ModelId, ServingError)>,
     config: Config,
 }
@@ -72,6 +74,7 @@ impl App {
                 failures: failures.collect(),
             }
         })?;
+        let example = example_arguments(&registry, &users, &default_model);
         let parts = EngineParts {
             registry,
             options: config.engine_options(default_model),
@@ -80,6 +83,7 @@ impl App {
         Ok(Self {
             engine: Arc::new(Engine::new(parts)),
             users: users.users(),
+            example,
             runtime,
             failed,
             config,
@@ -152,7 +156,7 @@ impl App {
             other => format!(" --target http://{other}"),
         };
         let _ = writeln!(text, "Try it in another terminal:");
-        let _ = writeln!(text, "  target/release/podium rank --user 1228 --top 10{target}");
+        let _ = writeln!(text, "  target/release/podium rank {}{target}", self.example);
         text.push_str("Ctrl-C drains and stops.\n");
         text
     }
@@ -187,6 +191,24 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
         );
     }
     Some(chosen.to_owned())
+}
+
+/// The user that the documentation takes for an example.
+const EXAMPLE_USER: &str = "1228";
+
+fn example_arguments(registry: &Registry<Model>, users: &MemoryStore, model: &str) -> String {
+    let Ok(model) = registry.resolve(model, &Selector::Latest) else {
+        return String::new();
+    };
+    let Model::Ranker(ranker) = model.as_ref() else {
+        return String::new();
+    };
+    let user = users.example_user(ranker.history_owner(), EXAMPLE_USER);
+    let user = user.map_or_else(String::new, |user| format!("--user {user} "));
+    match ranker.example() {
+        Some(_) => format!("{user}--top 10"),
+        None => format!("{user}--candidates FILE.csv"),
+    }
 }
 
 struct Loader<'a> {

@@ -269,13 +269,14 @@ fn told(args: &RankArgs, sent: &pb::Candidates, answer: &pb::RankResponse) -> St
     };
     let enum_name = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_lowercase();
     let state = enum_name(answer.user_state().as_str_name(), "USER_STATE_");
-    let encoder = match answer.encoder_version {
-        0 => String::new(),
-        version => format!(", encoder version {version}"),
+    let user_side = match (answer.user_state(), answer.encoder_version) {
+        (pb::UserState::Unspecified, _) => String::new(),
+        (_, 0) => format!(" (user state: {state})"),
+        (_, version) => format!(" (user state: {state}, encoder version {version})"),
     };
     let took = answer.timings.as_ref().map_or(0, |timings| timings.total_us);
     let mut text = format!(
-        "{} version {} ranked {} candidates for {shopper} (user state: {state}{encoder}) in {:.2} ms",
+        "{} version {} ranked {} candidates for {shopper}{user_side} in {:.2} ms",
         answer.model_name,
         answer.model_version,
         sent.ids.len(),

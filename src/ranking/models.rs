@@ -206,7 +206,7 @@ impl Ranker {
     }
 
     /// The model whose name stored histories have: the encoder, or the ranker itself.
-    pub(super) fn history_owner(&self) -> &ModelId {
+    pub fn history_owner(&self) -> &ModelId {
         self.encoder.as_ref().map_or_else(|| self.id(), |encoder| encoder.id())
     }
 

@@ -36,6 +36,13 @@ impl MemoryStore {
         self.histories.iter().map(|of_model| of_model.len()).sum()
     }
 
+    /// The user `wanted` where it has a history of that owner, else the first by id who has one.
+    pub fn example_user(&self, owner: &ModelId, wanted: &str) -> Option<Arc<str>> {
+        let all = self.histories.get(&owner.name)?;
+        let known = all.get(wanted).map(|user| Arc::clone(user.key()));
+        known.or_else(|| all.iter().map(|user| Arc::clone(user.key())).min())
+    }
+
     fn lookup(&self, key: &UserKey) -> UserRecord {
         let history = self.histories.get(&key.owner.name);
         let embedding = self.embeddings.get(&key.owner);

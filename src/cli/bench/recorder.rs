@@ -41,8 +41,8 @@ pub(super) struct Counts {
     pub(super) missed: u64,
     /// Requests sent more than a millisecond after their time; their latency counts from their time.
     pub(super) late: u64,
-    /// Answers whose user embedding was not cached.
-    pub(super) uncached: u64,
+    /// Answers whose user embedding was computed first.
+    pub(super) computed: u64,
     stages: [u64; STAGES.len()],
 }
 
@@ -81,7 +81,7 @@ impl Recorder {
                 let us = u64::try_from(latency.as_micros()).unwrap_or(LONGEST_US);
                 counts.latency_us.saturating_record(us.max(1));
                 counts.good += u64::from(latency <= self.deadline);
-                counts.uncached += u64::from(answer.user_state() != pb::UserState::Cached);
+                counts.computed += u64::from(answer.user_state() == pb::UserState::Computed);
                 let stages = answer.timings.as_ref().map(stages_of).unwrap_or_default();
                 counts.stages.iter_mut().zip(stages).for_each(|(sum, us)| *sum += u64::from(us));
             }
@@ -112,7 +112,7 @@ impl Counts {
             errors: BTreeMap::new(),
             missed: 0,
             late: 0,
-            uncached: 0,
+            computed: 0,
             stages: [0; STAGES.len()],
         })
     }

@@ -74,8 +74,8 @@ pub(super) struct Measured {
     pub(super) missed: u64,
     /// Requests of an open loop that were sent more than a millisecond late.
     pub(super) late: u64,
-    /// Answers whose user embedding the server did not have.
-    pub(super) uncached: u64,
+    /// Answers whose user embedding the server computed first.
+    pub(super) computed: u64,
     /// Latency in milliseconds by quantile.
     pub(super) latency_ms: Vec<(f64, f64)>,
     /// Answers by latency: the upper bound in microseconds, which grows by a quarter, and the count.
@@ -168,7 +168,7 @@ pub(super) fn measured(
         answers,
         missed: counts.missed,
         late: counts.late,
-        uncached: counts.uncached,
+        computed: counts.computed,
         latency_ms: QUANTILES.iter().map(|&q| (q, ms(latency.value_at_quantile(q)))).collect(),
         histogram_us: latency.iter_log(100, 1.25).map(bucket).collect(),
         stages_us: counts.stage_means(),

@@ -57,6 +57,8 @@ pub(super) fn tables(report: &Report) -> String {
 
 fn heading(report: &Report) -> String {
     let (server, machine) = (&report.server, &report.machine);
+    let build = &server.onnxruntime_build;
+    let commit = build.split(", ").find(|part| part.starts_with("git-commit-id="));
     let mut text = format!(
         "{}/{} on {}, {} instance(s){}, ONNX Runtime {}, Podium {} ({} build)\n",
         server.model,
@@ -64,7 +66,7 @@ fn heading(report: &Report) -> String {
         server.device,
         server.instances,
         report.intra_op_threads.map_or_else(String::new, |n| format!(" of {n} thread(s)")),
-        server.onnxruntime_build,
+        commit.unwrap_or(build),
         server.server_version,
         report.build,
     );
@@ -145,7 +147,7 @@ fn failures(report: &Report) -> String {
         }
     }
     match text.is_empty() {
-        true => "No errors, no missed or late sends, every user cached.\n".to_owned(),
+        true => "No errors, no missed or late sends, no embedding computed.\n".to_owned(),
         false => text,
     }
 }
@@ -157,7 +159,7 @@ fn unusual(point: &Point) -> [(&'static str, u64); 3] {
             "sends more than 1 ms late; their latency counts from their time",
             point.total(|one| one.late),
         ),
-        ("answers for a user whose embedding was not cached", point.total(|one| one.uncached)),
+        ("answers for a user whose embedding was computed first", point.total(|one| one.computed)),
     ]
 }
 
