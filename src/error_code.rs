@@ -13,8 +13,6 @@ pub enum ErrorCode {
     DeadlineExceeded,
     /// Not now: loading, draining, or a dependency is down.
     Unavailable,
-    /// Nobody waits for the answer any more.
-    Cancelled,
     /// A failure of ours; the cause is logged, not sent.
     Internal,
 }

@@ -89,7 +89,6 @@ fn grpc_code(code: ErrorCode) -> Code {
         ErrorCode::ResourceExhausted => Code::ResourceExhausted,
         ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorCode::Unavailable => Code::Unavailable,
-        ErrorCode::Cancelled => Code::Cancelled,
         ErrorCode::Internal => Code::Internal,
     }
 }
