@@ -60,7 +60,7 @@ impl App {
         let registry = Arc::new(Registry::new(config.models.labels.clone()));
         let users = Arc::new(MemoryStore::new(config.users.clone()));
         let loader = Loader {
-            options: config.load_options(runtime.device().to_string() != "cpu"),
+            options: config.load_options(runtime.device().is_gpu()),
             runtime: &runtime,
             registry: &registry,
             users: users.as_ref(),
@@ -162,14 +162,13 @@ impl App {
     }
 
     fn device(&self) -> String {
-        let threads = self.runtime.intra_op_threads();
-        match self.runtime.device().to_string() {
-            cpu if cpu == "cpu" => {
-                let instances = self.config.load_options(false).instances;
-                format!("cpu, {instances} instance(s) a model, {threads} thread(s) each")
-            }
-            gpu => gpu,
+        let device = self.runtime.device();
+        if device.is_gpu() {
+            return device.to_string();
         }
+        let instances = self.config.load_options(false).instances;
+        let threads = self.runtime.intra_op_threads();
+        format!("{device}, {instances} instance(s) a model, {threads} thread(s) each")
     }
 }
 

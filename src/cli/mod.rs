@@ -8,6 +8,7 @@ mod config_args;
 mod rank;
 mod serve;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

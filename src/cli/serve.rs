@@ -2,10 +2,13 @@
 
 use std::{io::Write, process};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, cli::config_args::ConfigArgs, telemetry::start_log};
+use crate::{
+    app::App,
+    cli::{config_args::ConfigArgs, signals::StopSignals},
+    telemetry::start_log,
+};
 
 /// Serves until SIGINT or SIGTERM; a second one ends the drain at once.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
@@ -32,16 +35,11 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
 }
 
 fn stop_on_signals(stop: &CancellationToken) -> Result<(), String> {
-    let on = |kind| signal(kind).map_err(|e| e.to_string());
-    let (mut interrupt, mut terminate) =
-        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    let mut signals = StopSignals::listen()?;
     let stop = stop.clone();
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            signals.next().await;
             if stop.is_cancelled() {
                 tracing::warn!("second signal: stopping without the rest of the drain");
                 process::exit(0);

@@ -76,6 +76,11 @@ impl std::fmt::Display for Device {
 }
 
 impl Device {
+    /// Whether it is a GPU.
+    pub fn is_gpu(&self) -> bool {
+        matches!(self, Self::Cuda(_))
+    }
+
     pub(super) fn providers(&self) -> Vec<ExecutionProviderDispatch> {
         match self {
             Self::Cpu => Vec::new(),

@@ -15,8 +15,9 @@ mod run;
 mod server;
 mod table;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::cli::signals::StopSignals;
 
 pub(super) use args::BenchArgs;
 use report::Report;
@@ -51,15 +52,10 @@ fn write(args: &BenchArgs, report: &Report) -> Result<(), String> {
 
 /// A signal ends the measurement; what there is by then is printed.
 fn stop_on_signals(stop: &CancellationToken) -> Result<(), String> {
-    let on = |kind| signal(kind).map_err(|e| e.to_string());
-    let (mut interrupt, mut terminate) =
-        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    let mut signals = StopSignals::listen()?;
     let stop = stop.clone();
     tokio::task::spawn_local(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        signals.next().await;
         stop.cancel();
     });
     Ok(())

@@ -58,10 +58,9 @@ impl Raw {
     /// Loads the models of the configuration and builds the tensors of the requests with the server's own code.
     pub(super) async fn load(config: Config, bundle: Bundle, pool: &Pool) -> Result<Self, String> {
         let limits = config.limits.clone();
-        let on_gpu = |app: &App| app.runtime().device().to_string() != "cpu";
-        let load_options = |gpu| config.load_options(gpu);
         let app = App::load(config.clone()).await.map_err(|e| e.to_string())?;
-        let instances = load_options(on_gpu(&app)).instances;
+        let on_gpu = app.runtime().device().is_gpu();
+        let instances = config.load_options(on_gpu).instances;
         let mut inputs = Vec::with_capacity(pool.requests.len());
         for message in &pool.requests {
             let request = rank_request(message.clone(), &limits).map_err(|e| e.to_string())?;
