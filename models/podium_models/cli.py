@@ -1,72 +1,75 @@
-"""Parses the command line and calls one command; torch is imported by ``train`` alone."""
+"""Trains, tunes, compresses, evaluates and exports the models that Podium serves."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
-from podium_models.config import Config, override, read_config
-from podium_models.data.prepared import Prepared, load_prepared
+from podium_models.settings import kind_of
 
 HOME = Path(__file__).resolve().parent.parent
+KINDS = ("ranker", "sequence", "text")
+
+Call = Callable[[argparse.Namespace], None]
 
 
-def prepared_of(run: Path) -> tuple[Prepared, Config]:
-    """Loads what ``prepare`` wrote for a run."""
-    return load_prepared(run / "prepared"), read_config(run)
+def commands_of(kind: str) -> ModuleType:
+    """Imports a kind's commands; what they need beyond that they import when called."""
+    return importlib.import_module(f"podium_models.{kind}.commands")
 
 
-def run_prepare(arguments: argparse.Namespace) -> None:
-    """Reads the purchases and writes the run's prepared data."""
-    from podium_models.prepare import prepare
+def by_kind(name: str) -> Call:
+    """Returns the call of a command that the kind of the run answers."""
 
-    prepared = prepare(arguments.run, override(Config(), arguments.set))
-    for name, count in prepared.report.items():
-        print(f"{name}: {count}")
+    def call(arguments: argparse.Namespace) -> None:
+        kind = kind_of(arguments.run)
+        found: Call | None = getattr(commands_of(kind), name, None)
+        if found is None:
+            raise ValueError(f"a run of the kind {kind!r} has no `{name}`")
+        found(arguments)
 
-
-def run_train(arguments: argparse.Namespace) -> None:
-    """Trains, or resumes, and writes the graphs and the training curves."""
-    from podium_models.training.run import train_run
-
-    prepared, config = prepared_of(arguments.run)
-    config = override(config, arguments.set)
-    (arguments.run / "config.json").write_text(config.to_json(), encoding="utf-8")
-    train_run(arguments.run, prepared, config)
+    return call
 
 
-def run_evaluate(arguments: argparse.Namespace) -> None:
-    """Measures the test weeks offline, or through a running server where a target is given."""
-    prepared, config = prepared_of(arguments.run)
-    if arguments.target is None:
-        from podium_models.evaluation.offline import evaluate
-
-        evaluate(arguments.run, prepared, config)
-        return
-    from podium_models.evaluation.served import evaluate_served
-
-    evaluate_served(arguments.models, prepared, config, arguments.target, arguments.requests)
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds the run directory, which every command takes."""
+    parser.add_argument("--run", type=Path, default=HOME / "runs" / "grocery", help="run directory")
 
 
-def run_export(arguments: argparse.Namespace) -> None:
-    """Writes both bundles."""
-    from podium_models.export.bundle import export
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--set``."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting; config.json of the run lists them",
+    )
 
-    prepared, config = prepared_of(arguments.run)
-    export(arguments.run, prepared, config, arguments.models)
+
+def add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``prepare`` with one subcommand for each sort of input, which fixes the run's kind."""
+    text = "read data of one sort, clean and split it, and start a run"
+    parser = commands.add_parser("prepare", help=text, description=text)
+    sorts = parser.add_subparsers(required=True, metavar="what")
+    for kind in KINDS:
+        commands_of(kind).add_prepare(sorts)
+    for one in set(sorts.choices.values()):
+        add_run(one)
+        add_settings(one)
 
 
 def add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    call: Callable[[argparse.Namespace], None],
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
-    """Adds a subcommand with the run directory every one of them takes."""
-    parser = commands.add_parser(name, help=call.__doc__, description=call.__doc__)
-    parser.add_argument("--run", type=Path, default=HOME / "runs" / "grocery", help="run directory")
-    parser.set_defaults(call=call)
+    """Adds a command that the kind of the run answers."""
+    parser = commands.add_parser(name, help=text, description=text)
+    add_run(parser)
+    parser.set_defaults(call=by_kind(name))
     return parser
 
 
@@ -76,22 +79,21 @@ def build_parser() -> argparse.ArgumentParser:
         prog="podium_models", description=sys.modules[__name__].__doc__
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name, call in (("prepare", run_prepare), ("train", run_train)):
-        command = add_command(commands, name, call)
-        command.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="SECTION.KEY=VALUE",
-            help="change a setting",
-        )
-    evaluate = add_command(commands, "evaluate", run_evaluate)
+    add_prepare(commands)
+    train = add_command(commands, "train", "train, or go on training, and write the graphs")
+    add_settings(train)
+    evaluate = add_command(
+        commands, "evaluate", "measure held-out data, offline or through a running server"
+    )
     evaluate.add_argument("--target", metavar="HOST:PORT", help="measure through this server")
     evaluate.add_argument(
-        "--requests", type=int, help="with --target: compare the scores of this many requests only"
+        "--requests", type=int, help="with --target: send only this many requests"
     )
-    for command in (evaluate, add_command(commands, "export", run_export)):
-        command.add_argument("--models", type=Path, default=HOME, help="where the bundles are")
+    export = add_command(commands, "export", "write the bundles that Podium serves")
+    for command in (evaluate, export):
+        command.add_argument(
+            "--models", type=Path, default=HOME, help="the model repository the bundles are in"
+        )
     return parser
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from podium_models.config import Config, override
-from podium_models.data.journey import Journey
-from podium_models.data.prepared import Prepared
-from podium_models.prepare import build_prepared
+from podium_models.ranker.config import Config
+from podium_models.ranker.data.journey import Journey
+from podium_models.ranker.data.prepared import Prepared
+from podium_models.ranker.prepare import build_prepared
+from podium_models.settings import override
 
 HOUSEHOLDS, PRODUCTS, WEEKS, FIRST_DAY = 12, 40, 53, 17_167
 

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from podium_models.data.signatures import ENCODER_INPUTS, RANKER_INPUTS, RANKER_OUTPUTS
-from podium_models.evaluation.onnx_scorer import OnnxScorer, open_session
+from podium_models.ranker.data.signatures import ENCODER_INPUTS, RANKER_INPUTS, RANKER_OUTPUTS
+from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer, open_session
 
 MODELS = Path(__file__).resolve().parents[1]
 ENCODER, RANKER = MODELS / "grocery-encoder" / "1", MODELS / "grocery-ranker" / "1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from podium_models.data.candidates import choose_candidates, popularity_order
+from podium_models.ranker.data.candidates import choose_candidates, popularity_order
 
 POPULAR = popularity_order(np.array([9, 9, 5, 7, 7, 1, 3], dtype=np.float32))
 

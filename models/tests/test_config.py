@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from podium_models.config import Config, override
-from podium_models.data.prepared import load_prepared, save_prepared
-from podium_models.data.vocabulary import Vocabulary
+from podium_models.bundle.vocabulary import Vocabulary
+from podium_models.ranker.config import KIND, Config
+from podium_models.ranker.data.prepared import load_prepared, save_prepared
+from podium_models.settings import from_json, override, to_json
 
 
 def test_settings_survive_json():
     config = override(Config(), ["train.seed=3", "model.dropout=0.25"])
-    assert Config.from_json(config.to_json()) == config
+    assert from_json(to_json(KIND, config), Config()) == config
     assert (config.train.seed, config.model.dropout) == (3, 0.25)
 
 
@@ -44,7 +45,7 @@ def test_prepared_data_survives_the_disk(prepared, tmp_path):
 def test_preparing_twice_gives_the_same(prepared, config):
     from conftest import made_up_journey
 
-    from podium_models.prepare import build_prepared
+    from podium_models.ranker.prepare import build_prepared
 
     again = build_prepared(made_up_journey(), config)
     assert np.array_equal(again.pairs.candidates, prepared.pairs.candidates)

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from conftest import made_up_journey
 
-from podium_models.data.assemble import encoder_inputs, raw_columns
-from podium_models.data.gaps import gap_days
-from podium_models.data.histories import build_histories
-from podium_models.data.transforms import CANDIDATE_TRANSFORMS, Transform
-from podium_models.data.user_item import relate
-from podium_models.prepare import number_items
+from podium_models.ranker.data.assemble import encoder_inputs, raw_columns
+from podium_models.ranker.data.gaps import gap_days
+from podium_models.ranker.data.histories import build_histories
+from podium_models.ranker.data.transforms import CANDIDATE_TRANSFORMS, Transform
+from podium_models.ranker.data.user_item import relate
+from podium_models.ranker.prepare import number_items
 
 NEVER = 365.0
 

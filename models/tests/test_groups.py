@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from podium_models.evaluation.baselines import frequency_scores, lifetime_frequency_scores
-from podium_models.evaluation.groups import build_groups
+from podium_models.ranker.evaluation.baselines import frequency_scores, lifetime_frequency_scores
+from podium_models.ranker.evaluation.groups import build_groups
 
 
 def bought_in(prepared, household, week):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from podium_models.evaluation.bootstrap import bootstrap
-from podium_models.evaluation.metrics import CUT, auc, by_household, ranking_metrics
+from podium_models.measure.bootstrap import bootstrap
+from podium_models.ranker.evaluation.metrics import CUT, auc, by_household, ranking_metrics
 
 LOG2_3 = float(np.log2(3.0))
 

@@ -10,16 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from podium_models.data.prepared import save_prepared  # noqa: E402
-from podium_models.evaluation.offline import evaluate  # noqa: E402
-from podium_models.export.bundle import export  # noqa: E402
-from podium_models.training.run import train_run  # noqa: E402
+from podium_models.ranker.config import KIND  # noqa: E402
+from podium_models.ranker.data.prepared import save_prepared  # noqa: E402
+from podium_models.ranker.evaluation.offline import evaluate  # noqa: E402
+from podium_models.ranker.export.bundle import export  # noqa: E402
+from podium_models.ranker.training.run import train_run  # noqa: E402
+from podium_models.settings import write_config  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def run(prepared, config, tmp_path_factory):
     where = tmp_path_factory.mktemp("run")
-    (where / "config.json").write_text(config.to_json(), encoding="utf-8")
+    write_config(where, KIND, config)
     save_prepared(prepared, where / "prepared")
     train_run(where, prepared, config)
     return where

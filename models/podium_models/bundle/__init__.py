@@ -1,0 +1,1 @@
+"""What every bundle is made of: manifest tables, golden vectors, graphs, sums."""

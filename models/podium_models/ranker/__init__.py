@@ -1,0 +1,1 @@
+"""The ``ranker`` kind: user encoder and multi-task candidate ranker over dated purchases."""

@@ -1,0 +1,85 @@
+"""Holds every setting of a run as plain frozen dataclasses, kept beside its results as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KIND = "ranker"
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Names the weeks of 2017 (1 to 53) each part of the data covers; all bounds are inclusive."""
+
+    first_train_week: int = 8
+    last_train_week: int = 40
+    last_validation_week: int = 43
+    last_week: int = 53
+    max_lag_weeks: int = 10
+
+    @property
+    def validation_weeks(self) -> range:
+        """Weeks 41 to 43, scored with histories that end with week 40."""
+        return range(self.last_train_week + 1, self.last_validation_week + 1)
+
+    @property
+    def test_weeks(self) -> range:
+        """Weeks 44 to 53, scored with histories that end with week 43."""
+        return range(self.last_validation_week + 1, self.last_week + 1)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Says how items, histories and candidates are made."""
+
+    min_purchases: int = 20
+    history_events: int = 256
+    own_candidates: int = 100
+    candidates: int = 200
+    popularity_weeks: int = 8
+    never_bought_days: float = 365.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of both networks."""
+
+    width: int = 64
+    heads: int = 4
+    encoder_layers: int = 2
+    ranker_layers: int = 2
+    states: int = 4
+    max_length: int = 128
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run."""
+
+    seed: int = 20171030
+    epochs: int = 4
+    examples_per_epoch: int = 22_000
+    batch_size: int = 64
+    rows_per_example: int = 80
+    learning_rate: float = 8e-4
+    table_speed: float = 3.0
+    weight_decay: float = 0.01
+    listwise_weight: float = 0.5
+    department_weight: float = 3.0
+    next_item_weight: float = 0.1
+    next_item_negatives: int = 512
+    oov_rate: float = 0.03
+    item_dropout: float = 0.3
+    week_dropout: float = 0.5
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on besides the data itself."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)

@@ -1,0 +1,151 @@
+"""Measures the bundled models through a running server and holds them against ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from podium_models.bundle.manifest import MODEL
+from podium_models.bundle.vocabulary import FIRST
+from podium_models.ranker.config import Config
+from podium_models.ranker.data.prepared import Prepared
+from podium_models.ranker.data.signatures import RANKER_OUTPUTS
+from podium_models.ranker.evaluation.groups import Groups
+from podium_models.ranker.evaluation.metrics import METRICS
+from podium_models.ranker.evaluation.offline import held_out_groups
+from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
+from podium_models.ranker.evaluation.scoring import Scores, household_means, score_groups
+from podium_models.ranker.export.manifest import ENCODER_NAME, RANKER_NAME, VERSION
+from podium_models.server.stubs import Stubs, load_stubs
+
+SCORE_TOLERANCE = 1e-5
+METRIC_TOLERANCE = 1e-4
+IN_FLIGHT = 16
+DEADLINE_SECONDS = 10.0
+
+Floats = npt.NDArray[np.float32]
+
+
+def sigmoid(logits: npt.NDArray[np.floating]) -> Floats:
+    """Applies the activation that the manifest declares, in float64, rounded to float32."""
+    result: Floats = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    return result
+
+
+def some_groups(groups: Groups, count: int) -> Groups:
+    """Takes ``count`` evenly spread groups."""
+    places = np.unique(np.linspace(0, len(groups.week) - 1, count).round().astype(np.int64))
+    return Groups(
+        groups.household[places],
+        groups.week[places],
+        groups.pair[places],
+        groups.bought[places],
+        groups.relevant[places],
+    )
+
+
+def build_request(stubs: Stubs, prepared: Prepared, groups: Groups, place: int) -> Any:
+    """Builds one ``RankRequest``: household, week, candidates, and the week's promotions.
+
+    Price, discount and popularity are left to the server's catalogue, histories to its store.
+    """
+    items = prepared.pairs.candidates[groups.pair[place]]
+    week = int(groups.week[place])
+    request = stubs.messages.RankRequest(request_id=str(place))
+    request.model.name, request.model.version = RANKER_NAME, VERSION
+    request.user.id = str(prepared.histories.households[groups.household[place]])
+    context = request.context.add(name="week")
+    context.floats.values.append(week)
+    request.candidates.ids.extend(prepared.items.names[item - FIRST] for item in items)
+    for name in ("display", "mailer"):
+        column = request.candidates.columns.add(name=name)
+        column.floats.values.extend(getattr(prepared.features, name)[week, items].tolist())
+    return request
+
+
+def read_response(response: Any, count: int) -> npt.NDArray[np.float32]:
+    """Returns both heads' values by candidate, [2, count] float32, and checks the order."""
+    values = np.full((2, count), np.nan, dtype=np.float32)
+    scores = [item.score for item in response.items]
+    if scores != sorted(scores, reverse=True) or len(scores) != count:
+        raise AssertionError(f"request {response.request_id}: not all items, best first")
+    for item in response.items:
+        outputs = {one.name: one.value for one in item.outputs}
+        values[:, item.index] = item.score, outputs.get(RANKER_OUTPUTS[1], np.nan)
+    return values
+
+
+def responses(stubs: Stubs, target: str, requests: Iterator[Any]) -> Iterator[Any]:
+    """Sends requests with a few in flight and yields the answers in order."""
+    import grpc
+
+    with grpc.insecure_channel(target) as channel:
+        rank = stubs.services.RankServiceStub(channel).Rank
+        waiting: deque[Any] = deque()
+        try:
+            for request in requests:
+                waiting.append(rank.future(request, timeout=DEADLINE_SECONDS))
+                if len(waiting) >= IN_FLIGHT:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except grpc.RpcError as error:
+            raise AssertionError(f"{target}: {error.code()}: {error.details()}") from error
+
+
+def score_served(target: str, prepared: Prepared, groups: Groups) -> Scores:
+    """Scores all groups through the server: probabilities, [groups, candidates] float32."""
+    stubs, shape = load_stubs(), groups.relevant.shape
+    purchase, interest = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    requests = (build_request(stubs, prepared, groups, place) for place in range(shape[0]))
+    answers = responses(stubs, target, requests)
+    for place, answer in enumerate(tqdm(answers, total=shape[0], unit="request", mininterval=2)):
+        purchase[place], interest[place] = read_response(answer, shape[1])
+    return Scores(purchase, interest)
+
+
+def assert_equal(served: Scores, offline: Scores) -> float:
+    """Returns the largest difference of any probability; above 1e-5 raises ``AssertionError``."""
+    worst = max(
+        float(np.max(np.abs(left - right))) for left, right in zip(served, offline, strict=True)
+    )
+    if not worst <= SCORE_TOLERANCE:
+        raise AssertionError(f"server and ONNX Runtime differ by {worst:.2e} > {SCORE_TOLERANCE}")
+    return worst
+
+
+def evaluate_served(
+    models: Path, prepared: Prepared, config: Config, target: str, requests: int | None
+) -> None:
+    """Compares server and offline scores; without ``requests`` also all household metrics.
+
+    Raises ``AssertionError`` where a score differs by more than 1e-5, or a mean metric by more
+    than 1e-4 (two candidates whose scores differ in the last bit may change places).
+    """
+    groups = held_out_groups(prepared, config)
+    if requests is not None:
+        groups = some_groups(groups, requests)
+    version = str(VERSION)
+    scorer = OnnxScorer(
+        models / ENCODER_NAME / version / MODEL, models / RANKER_NAME / version / MODEL
+    )
+    cutoff = config.split.last_validation_week
+    logits = score_groups(scorer, prepared, groups, cutoff, config.model.max_length)
+    offline = Scores(sigmoid(logits.purchase), sigmoid(logits.department_interest))
+    served = score_served(target, prepared, groups)
+    worst = assert_equal(served, offline)
+    print(f"{len(groups.week)} requests: largest difference of a score {worst:.2e}")
+    if requests is not None:
+        return
+    through, beside = (household_means(one.purchase, groups) for one in (served, offline))
+    for metric in METRICS:
+        left, right = float(np.nanmean(through[metric])), float(np.nanmean(beside[metric]))
+        print(f"{metric}: server {left:.6f}, offline {right:.6f}")
+        if abs(left - right) > METRIC_TOLERANCE:
+            raise AssertionError(f"{metric} differs: server {left:.6f}, offline {right:.6f}")

@@ -1,0 +1,99 @@
+"""Runs the ``export`` command: writes both bundles and checks what it wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from podium_models.bundle import manifest as parts
+from podium_models.bundle.text_files import write_csv_gzip
+from podium_models.ranker.config import Config
+from podium_models.ranker.data.prepared import Prepared
+from podium_models.ranker.data.signatures import ENCODER_FILE, RANKER_FILE
+from podium_models.ranker.evaluation.offline import METRICS_FILE
+from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
+from podium_models.ranker.export import manifest
+from podium_models.ranker.export.card import encoder_card, ranker_card
+from podium_models.ranker.export.example import compact_json, example_request
+from podium_models.ranker.export.golden import encoder_golden, ranker_golden
+from podium_models.ranker.export.tables import catalogue_table, histories_table
+
+SIZE_LIMIT = 10_000_000
+"""Bytes that both bundles together stay under, so that they can live in git."""
+
+
+def fresh(directory: Path) -> Path:
+    """Empties and recreates a bundle's directory."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    return directory
+
+
+def write_vocabularies(directory: Path, prepared: Prepared) -> None:
+    """Writes the item and category vocabularies, the same in both bundles."""
+    items, categories = prepared.items.to_text(), prepared.categories.to_text()
+    (directory / manifest.ITEMS).write_text(items, encoding="utf-8")
+    (directory / manifest.CATEGORIES).write_text(categories, encoding="utf-8")
+
+
+def write_encoder(
+    directory: Path, run: Path, prepared: Prepared, config: Config, scorer: OnnxScorer
+) -> None:
+    """Writes grocery-encoder; the manifest comes last because it holds the sums."""
+    cutoff = config.split.last_validation_week
+    shutil.copyfile(run / "graphs" / ENCODER_FILE, directory / parts.MODEL)
+    write_vocabularies(directory, prepared)
+    catalogue = catalogue_table(prepared, cutoff).select("item", "category")
+    write_csv_gzip(directory / manifest.CATALOGUE, catalogue)
+    histories = histories_table(prepared, cutoff, config.data.history_events)
+    write_csv_gzip(directory / manifest.HISTORIES, histories)
+    golden = compact_json(encoder_golden(prepared, scorer, cutoff))
+    (directory / parts.GOLDEN).write_text(golden, encoding="utf-8")
+    card = encoder_card(prepared, config, histories["user"].n_unique(), histories.height)
+    (directory / parts.CARD).write_text(card, encoding="utf-8")
+    text = manifest.encoder_manifest(directory, config)
+    (directory / parts.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def write_ranker(
+    directory: Path, run: Path, prepared: Prepared, config: Config, scorer: OnnxScorer
+) -> None:
+    """Writes grocery-ranker; the manifest comes last because it holds the sums."""
+    cutoff = config.split.last_validation_week
+    metrics: dict[str, Any] = json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))
+    shutil.copyfile(run / "graphs" / RANKER_FILE, directory / parts.MODEL)
+    write_vocabularies(directory, prepared)
+    write_csv_gzip(directory / manifest.CATALOGUE, catalogue_table(prepared, cutoff))
+    golden = compact_json(ranker_golden(prepared, scorer, cutoff))
+    (directory / parts.GOLDEN).write_text(golden, encoding="utf-8")
+    example = compact_json(example_request(prepared, cutoff, cutoff + 1))
+    (directory / parts.EXAMPLE).write_text(example, encoding="utf-8")
+    (directory / parts.CARD).write_text(ranker_card(config, metrics), encoding="utf-8")
+    text = manifest.ranker_manifest(directory, config)
+    (directory / parts.MANIFEST).write_text(text, encoding="utf-8")
+
+
+def export(run: Path, prepared: Prepared, config: Config, models: Path) -> list[Path]:
+    """Writes both bundles under ``models`` and returns their directories.
+
+    Raises ``FileNotFoundError`` before ``train`` and ``evaluate`` have run, and ``ValueError``
+    where the bundles are too large.
+    """
+    for needed in (run / "graphs" / RANKER_FILE, run / METRICS_FILE):
+        if not needed.is_file():
+            raise FileNotFoundError(f"{needed} is missing; run `train` and `evaluate` first")
+    version = str(manifest.VERSION)
+    encoder = fresh(models / manifest.ENCODER_NAME / version)
+    ranker = fresh(models / manifest.RANKER_NAME / version)
+    scorer = OnnxScorer(run / "graphs" / ENCODER_FILE, run / "graphs" / RANKER_FILE)
+    write_encoder(encoder, run, prepared, config, scorer)
+    write_ranker(ranker, run, prepared, config, scorer)
+    size = sum(one.stat().st_size for where in (encoder, ranker) for one in where.iterdir())
+    if size > SIZE_LIMIT:
+        raise ValueError(f"the bundles hold {size} bytes, more than {SIZE_LIMIT}")
+    for where in (encoder, ranker):
+        print(f"{where}: {sum(one.stat().st_size for one in where.iterdir())} bytes")
+    return [encoder, ranker]

@@ -1,0 +1,1 @@
+"""The ``sequence`` kind: a causal Transformer over interaction logs that predicts the next item."""

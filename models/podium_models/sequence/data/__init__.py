@@ -1,0 +1,1 @@
+"""Interaction logs, from files to histories with splits."""

@@ -1,0 +1,1 @@
+"""Calls a running Podium by gRPC."""

@@ -1,0 +1,73 @@
+"""Reads and changes the settings of a run: frozen dataclasses in sections, kept as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+Settings = TypeVar("Settings")
+
+CONFIG = "config.json"
+
+
+def to_json(kind: str, config: Any) -> str:
+    """Renders settings with their kind and sorted keys, so that equal settings are equal bytes."""
+    content = {"kind": kind, **dataclasses.asdict(config)}
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def from_json(text: str, empty: Settings) -> Settings:
+    """Parses what ``to_json`` wrote into the shape of ``empty``; a new key raises ``TypeError``."""
+    raw: dict[str, Any] = json.loads(text)
+    sections: dict[str, Any] = {
+        one.name: type(getattr(empty, one.name))(**raw[one.name])
+        for one in dataclasses.fields(empty)  # type: ignore[arg-type]
+    }
+    return dataclasses.replace(empty, **sections)  # type: ignore[type-var]
+
+
+def parse(text: str, kind: type) -> Any:
+    """Reads a setting's text as the type of its default."""
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text == "true"
+    return kind(text)
+
+
+def override(config: Settings, settings: list[str]) -> Settings:
+    """Returns the config with ``section.key=value`` settings applied.
+
+    The value takes the type of the default; an unknown section or key, or a value of another
+    type, raises ``ValueError``.
+    """
+    for setting in settings:
+        path, separator, value = setting.partition("=")
+        section_name, dot, key = path.partition(".")
+        section = getattr(config, section_name, None)
+        if not separator or not dot or section is None or not hasattr(section, key):
+            raise ValueError(f"unknown setting {setting!r}; write section.key=value")
+        changed = dataclasses.replace(section, **{key: parse(value, type(getattr(section, key)))})
+        config = dataclasses.replace(config, **{section_name: changed})  # type: ignore[type-var]
+    return config
+
+
+def write_config(run: Path, kind: str, config: Any) -> None:
+    """Writes ``config.json`` of a run directory, which it creates."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / CONFIG).write_text(to_json(kind, config), encoding="utf-8")
+
+
+def read_config(run: Path, empty: Settings) -> Settings:
+    """Reads ``config.json`` of a run directory into the shape of ``empty``."""
+    return from_json((run / CONFIG).read_text(encoding="utf-8"), empty)
+
+
+def kind_of(run: Path) -> str:
+    """Returns the kind of a run; one that was never prepared raises ``FileNotFoundError``."""
+    path = run / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} is not a run; `prepare` starts one, --run names one")
+    return str(json.loads(path.read_text(encoding="utf-8"))["kind"])
