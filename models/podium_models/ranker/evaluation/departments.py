@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from podium_models.bundle.vocabulary import FIRST
+from podium_models.measure.averages import by_owner
+from podium_models.measure.classification import auc
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.evaluation.groups import WEEK_SPAN, Groups
-from podium_models.ranker.evaluation.metrics import auc, by_household
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,5 +69,5 @@ def department_auc(
     result = np.full(len(scores), np.nan)
     for group in range(len(scores)):
         kept = present[group]
-        result[group] = auc(scores[group][None, kept], bought[group][None, kept])[0]
-    return by_household(result, groups.household)
+        result[group] = auc(scores[group][kept], bought[group][kept])
+    return by_owner(result, groups.household)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from podium_models.measure.averages import by_owner
 from podium_models.ranker.data.assemble import Arrays, encoder_inputs, ranker_rows
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.evaluation.groups import Groups
-from podium_models.ranker.evaluation.metrics import METRICS, by_household, ranking_metrics
+from podium_models.ranker.evaluation.metrics import ranking_metrics
 
 if TYPE_CHECKING:
     from podium_models.ranker.nn.build import GroceryModel
@@ -104,7 +105,4 @@ def household_means(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Returns each metric's mean by household, [distinct households] float64, by metric name."""
     measured = ranking_metrics(scores.astype(np.float64), groups.relevant, groups.bought)
-    return {
-        name: by_household(values, groups.household)
-        for name, values in zip(METRICS, measured, strict=True)
-    }
+    return {name: by_owner(values, groups.household) for name, values in measured.items()}
