@@ -1,0 +1,106 @@
+"""Holds every setting of a ``sequence`` run, and the recipes that set several at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from podium_models.settings import override
+
+KIND = "sequence"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The encoder.
+
+    ``similarity`` is ``dot`` or ``cosine`` (divided by ``temperature``). ``attributes`` and
+    ``dense`` say whether the item features of the data join the item's own embedding.
+    """
+
+    width: int = 64
+    heads: int = 2
+    layers: int = 2
+    max_length: int = 50
+    dropout: float = 0.5
+    similarity: str = "dot"
+    temperature: float = 0.07
+    attributes: bool = True
+    dense: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"model.width {self.width} is no multiple of heads {self.heads}")
+        if self.similarity not in ("dot", "cosine"):
+            raise ValueError(f"model.similarity {self.similarity!r} is neither dot nor cosine")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    ``loss`` is ``bce`` (one sampled negative a target), ``sampled`` (softmax over ``negatives``
+    items drawn a batch) or ``full`` (softmax over all items). Every ``validate_every`` epochs a
+    sample of ``validation_users`` is ranked; ``patience`` such rounds without a better NDCG@10 end
+    the run. ``masked_epochs`` of masked-item prediction come first where above 0. ``teacher`` names
+    a trained model's directory whose scores are followed with ``teacher_weight``.
+    """
+
+    seed: int = 1
+    loss: str = "sampled"
+    negatives: int = 1024
+    epochs: int = 100
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    validate_every: int = 2
+    validation_users: int = 6000
+    patience: int = 5
+    masked_epochs: int = 0
+    mask_rate: float = 0.2
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("bce", "sampled", "full"):
+            raise ValueError(f"train.loss {self.loss!r} is none of bce, sampled, full")
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """How held-out items are measured; ``negatives`` is for the sampled protocol alone."""
+
+    negatives: int = 100
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a trained model depends on besides the prepared data."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+
+
+RECIPES: dict[str, tuple[str, ...]] = {
+    "sasrec": (
+        "model.attributes=false",
+        "model.dense=false",
+        "train.loss=bce",
+        "train.validate_every=10",
+        "train.epochs=400",
+    ),
+    "best": ("model.width=128", "train.loss=sampled"),
+}
+"""``sasrec`` has the settings of the S3-Rec paper's SASRec: width 64, 2 layers, 2 heads, length 50,
+dropout 0.5, binary cross-entropy with one negative. ``best`` is what did best here."""
+
+
+def with_recipe(config: Config, recipe: str | None) -> Config:
+    """Applies a recipe's settings; an unknown one raises ``ValueError``."""
+    if recipe is None:
+        return config
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    return override(config, list(RECIPES[recipe]))

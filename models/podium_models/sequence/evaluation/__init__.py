@@ -1,0 +1,1 @@
+"""Ranks of held-out items, offline and through a server."""

@@ -1,0 +1,1 @@
+"""The two graphs and the bundles around them."""
