@@ -1,6 +1,6 @@
 //! The composition root: what is started, in which order, and how it ends.
 
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,14 @@ pub enum StartError {
         dir: String,
         /// Why each bundle was refused.
         failures: String,
+    },
+    /// A catalogue of the configuration that no model takes.
+    #[error("models.catalogues.{model}: {wrong}")]
+    Catalogue {
+        /// The model's name under the key.
+        model: String,
+        /// What is wrong and what to do.
+        wrong: String,
     },
     /// A socket, or a service.
     #[error("{0}")]
@@ -222,15 +230,16 @@ impl Loader<'_> {
     /// Loads encoders, then the rankers that need them; returns those that failed.
     async fn load_all(&self, config: &Config) -> Result<Vec<(ModelId, ServingError)>, StartError> {
         let mut failed = Vec::new();
-        let mut encoders = Vec::new();
-        let mut rankers = Vec::new();
+        let mut bundles = Vec::new();
         for found in scan(&config.models.dir).map_err(ServingError::from)? {
             match Bundle::open(&found.path) {
-                Ok(bundle) if bundle.manifest.role == Role::UserEncoder => encoders.push(bundle),
-                Ok(bundle) => rankers.push(bundle),
+                Ok(bundle) => bundles.push(bundle),
                 Err(error) => failed.push((found.id, error.into())),
             }
         }
+        name_catalogues(&config.models.catalogues, &mut bundles, &failed)?;
+        let encodes = |bundle: &Bundle| bundle.manifest.role == Role::UserEncoder;
+        let (encoders, rankers): (Vec<_>, Vec<_>) = bundles.into_iter().partition(encodes);
         let mut loaded: BTreeMap<ModelId, Arc<Encoder>> = BTreeMap::new();
         for bundle in encoders {
             match self.load_encoder(&bundle).await {
@@ -301,6 +310,36 @@ impl Loader<'_> {
     fn example(&self, bundle: &Bundle) -> Result<Option<RankRequest>, ServingError> {
         load_example(bundle, self.limits).map_err(|fault| bundle.faulty(vec![fault]).into())
     }
+}
+
+/// Gives the catalogues of the configuration to the versions that declare one.
+fn name_catalogues(
+    catalogues: &BTreeMap<String, PathBuf>,
+    bundles: &mut [Bundle],
+    failed: &[(ModelId, ServingError)],
+) -> Result<(), StartError> {
+    for (model, path) in catalogues {
+        let mut known = failed.iter().any(|(id, _)| id.name.as_str() == model);
+        let mut taken = known;
+        for bundle in bundles.iter_mut().filter(|bundle| bundle.id.name.as_str() == model) {
+            known = true;
+            if bundle.manifest.catalogue.is_some() {
+                bundle.use_catalogue(path);
+                taken = true;
+            }
+        }
+        let wrong = match (known, taken) {
+            (false, _) => {
+                "no such model is in the repository; name one that is, or take the key out"
+            }
+            (_, false) => {
+                "the model's manifest declares no catalogue; add [catalogue] with its key and columns, or take the key out"
+            }
+            _ => continue,
+        };
+        return Err(StartError::Catalogue { model: model.clone(), wrong: wrong.to_owned() });
+    }
+    Ok(())
 }
 
 /// Reads the example request of a bundle; none where it ships none.

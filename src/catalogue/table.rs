@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ahash::AHashMap;
 
-use crate::repository::{Bundle, CatalogueSpec, ColumnType, Fault, read_table};
+use crate::repository::{Bundle, CatalogueFile, CatalogueSpec, ColumnType, Fault, read_table};
+
+/// Longest text of a catalogue in bytes.
+const MOST_TEXT_BYTES: usize = 64 << 10;
 
 /// The values of one feature, one for each item.
 #[derive(Debug)]
@@ -30,42 +33,52 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Reads the catalogue's file, at the cost of parsing all of it.
+    /// Reads a bundle's catalogue, at the cost of parsing all of it; none where no file is named.
     ///
     /// # Errors
-    /// A [`Fault`] naming the line or the column when the file is not what the manifest says.
-    pub fn load(bundle: &Bundle, spec: &CatalogueSpec) -> Result<Self, Fault> {
-        let fault = |wrong: String| Fault::new(&spec.file, wrong, "export the catalogue again");
-        let mut table =
-            read_table(&bundle.file(&spec.file)).map_err(|cause| fault(cause.to_string()))?;
-        let header = table.headers().map_err(|e| fault(e.to_string()))?.clone();
-        let place = |name: &str| {
-            header
-                .iter()
-                .position(|column| column == name)
-                .ok_or_else(|| fault(format!("has no column `{name}`")))
+    /// A [`Fault`] naming the file, or the key that names it, with the line or the column that is not what the manifest says.
+    pub fn load(bundle: &Bundle) -> Result<Option<Self>, Fault> {
+        match (&bundle.manifest.catalogue, bundle.catalogue_file()) {
+            (Some(spec), Some(file)) => Self::read(&file, spec).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn read(file: &CatalogueFile, spec: &CatalogueSpec) -> Result<Self, Fault> {
+        let fault = |wrong: String, fix: &str| Fault::new(&file.at, wrong, fix);
+        let unreadable = |cause: String| {
+            let fix = "name a CSV file with a header in UTF-8, plain or .gz, that is there";
+            fault(format!("cannot be read: {cause}"), fix)
         };
-        let key = place(&spec.key)?;
-        let mut builders = spec
-            .columns
-            .iter()
-            .map(|(name, kind)| Ok((place(name)?, name.clone(), Builder::new(*kind))))
-            .collect::<Result<Vec<_>, Fault>>()?;
+        let mut table = read_table(&file.path).map_err(|cause| unreadable(cause.to_string()))?;
+        let header = table.headers().map_err(|e| unreadable(e.to_string()))?.clone();
+        let (key, mut builders) =
+            columns_of(&header, spec).map_err(|(wrong, fix)| fault(wrong, &fix))?;
         let mut rows = AHashMap::new();
         let mut record = csv::StringRecord::new();
-        while table.read_record(&mut record).map_err(|e| fault(e.to_string()))? {
+        while table.read_record(&mut record).map_err(|e| unreadable(e.to_string()))? {
             let line = record.position().map_or(0, csv::Position::line);
             let row = rows.len() as u32;
             let id = record.get(key).unwrap_or_default();
             if id.is_empty() || rows.insert(id.into(), row).is_some() {
-                return Err(fault(format!("line {line}: the id `{id}` is empty or stands twice")));
+                let wrong = if id.is_empty() { "is empty" } else { "stands twice" };
+                let fix = "give each item one line with an id of its own";
+                return Err(fault(format!("line {line}: the id `{id}` {wrong}"), fix));
             }
             for (place, name, builder) in &mut builders {
                 let text = record.get(*place).unwrap_or_default();
-                builder.push(text).ok_or_else(|| {
-                    fault(format!("line {line}: `{text}` is no value of the column `{name}`"))
+                builder.push(text).map_err(|fix| {
+                    let text: String = text.chars().take(64).collect();
+                    let wrong = format!("line {line}: `{text}` is no value of the column `{name}`");
+                    fault(wrong, fix)
                 })?;
             }
+        }
+        if rows.is_empty() {
+            return Err(fault(
+                "has no item".to_owned(),
+                "write one line for each item below the header",
+            ));
         }
         let columns =
             builders.into_iter().map(|(_, name, builder)| (name, builder.column)).collect();
@@ -118,6 +131,32 @@ impl FeatureColumn {
     }
 }
 
+/// The place of the key, and for each declared column its place, its name and what collects it; else what is wrong, and its mend.
+type Places = (usize, Vec<(usize, String, Builder)>);
+
+fn columns_of(
+    header: &csv::StringRecord,
+    spec: &CatalogueSpec,
+) -> Result<Places, (String, String)> {
+    let place = |name: &str, what: &str| {
+        if header.iter().filter(|column| *column == name).count() > 1 {
+            let fix = "keep one of them, or rename the others".to_owned();
+            return Err((format!("has the column `{name}` more than once"), fix));
+        }
+        header.iter().position(|column| column == name).ok_or_else(|| {
+            let given = header.iter().collect::<Vec<_>>().join(", ");
+            let wrong = format!("has no column `{name}`, {what}; it has {given}");
+            (wrong, format!("name that column `{name}` in the header, or add it, empty where an item has none"))
+        })
+    };
+    let key = place(&spec.key, "which holds the items' ids")?;
+    let declared = spec.columns.iter().map(|(name, kind)| {
+        let place = place(name, "which the manifest declares")?;
+        Ok::<_, (String, String)>((place, name.clone(), Builder::new(*kind)))
+    });
+    Ok((key, declared.collect::<Result<_, _>>()?))
+}
+
 struct Builder {
     column: FeatureColumn,
     codes: AHashMap<Arc<str>, u32>,
@@ -133,17 +172,22 @@ impl Builder {
         Self { column, codes: AHashMap::new() }
     }
 
-    /// Appends a value; `None` where it is not of the column's type.
-    fn push(&mut self, text: &str) -> Option<()> {
+    /// Appends a value; where it is not of the column's type, says what to write.
+    fn push(&mut self, text: &str) -> Result<(), &'static str> {
+        let (float, int) =
+            ("write a finite number, or nothing", "write a whole number, or nothing");
         match &mut self.column {
             FeatureColumn::Floats(all) => all.push(match text {
                 "" => f32::NAN,
-                _ => text.parse().ok().filter(|value: &f32| value.is_finite())?,
+                _ => text.parse().ok().filter(|value: &f32| value.is_finite()).ok_or(float)?,
             }),
             FeatureColumn::Ints(all) => all.push(match text {
                 "" => None,
-                _ => Some(text.parse().ok()?),
+                _ => Some(text.parse().map_err(|_| int)?),
             }),
+            FeatureColumn::Texts { .. } if text.len() > MOST_TEXT_BYTES => {
+                return Err("keep texts below 64 KiB");
+            }
             FeatureColumn::Texts { codes, values } => {
                 let code = match self.codes.get(text) {
                     Some(code) => *code,
@@ -157,6 +201,6 @@ impl Builder {
                 codes.push(code);
             }
         }
-        Some(())
+        Ok(())
     }
 }

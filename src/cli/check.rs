@@ -7,6 +7,7 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::{
     app::load_example,
+    catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
     repository::{Bundle, GoldenResult, Role, run_golden},
     runtime::{Runtime, TensorInfo},
@@ -28,7 +29,10 @@ pub(super) struct CheckArgs {
 /// Prints a table of what was checked; fails where anything is wrong.
 pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
     let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
-    let bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
+    let mut bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
+    if let Some(catalogue) = config.models.catalogues.get(bundle.id.name.as_str()) {
+        bundle.use_catalogue(catalogue);
+    }
     let mut report = Report::new();
     check_graph(&bundle, &config, &mut report)?;
     check_data(&bundle, &config.limits, &mut report)?;
@@ -73,15 +77,19 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
 
 fn check_data(bundle: &Bundle, limits: &Limits, report: &mut Report) -> Result<(), String> {
     let faulty = |fault| bundle.faulty(vec![fault]).to_string();
-    if let Some(spec) = &bundle.manifest.catalogue {
-        let catalogue = crate::catalogue::Catalogue::load(bundle, spec).map_err(faulty)?;
-        report.row(
+    match (&bundle.manifest.catalogue, Catalogue::load(bundle).map_err(faulty)?) {
+        (Some(spec), Some(catalogue)) => report.row(
             "catalogue",
             format!("{} items, {} features", catalogue.len(), spec.columns.len()),
-        );
+        ),
+        (Some(_), None) => {
+            let told = "declared without a file: models.catalogues may name one";
+            report.row("catalogue", told.to_owned());
+        }
+        _ => {}
     }
     for (name, spec) in &bundle.manifest.vocabularies {
-        crate::catalogue::Vocabulary::load(bundle, spec).map_err(faulty)?;
+        Vocabulary::load(bundle, spec).map_err(faulty)?;
         report.row(format!("vocabulary {name}"), format!("{} reads", spec.file));
     }
     let histories = load_histories(bundle).map_err(faulty)?;

@@ -15,6 +15,9 @@ pub(super) struct ConfigArgs {
     /// The model repository
     #[arg(long, value_name = "DIR")]
     models: Option<String>,
+    /// A model's catalogue outside of its bundle, CSV or .csv.gz; may be given more than once
+    #[arg(long, value_name = "MODEL=FILE")]
+    catalogue: Vec<String>,
     /// Where to serve gRPC
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -30,13 +33,24 @@ impl ConfigArgs {
             ("server.listen", &self.listen, "--listen"),
             ("server.admin_listen", &self.admin_listen, "--admin-listen"),
         ];
-        let flags: Vec<Flag> = given
+        let mut flags: Vec<Flag> = given
             .into_iter()
             .filter_map(|(key, value, name)| {
                 let value = value.clone()?;
-                Some(Flag { key, value, name })
+                Some(Flag { key, entry: None, value, name })
             })
             .collect();
+        for given in &self.catalogue {
+            let (model, file) = given
+                .split_once('=')
+                .ok_or_else(|| format!("--catalogue {given}: write MODEL=FILE"))?;
+            flags.push(Flag {
+                key: "models.catalogues",
+                entry: Some(model.to_owned()),
+                value: file.to_owned(),
+                name: "--catalogue",
+            });
+        }
         load(self.config.as_deref(), &flags).map_err(|error| error.to_string())
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    config::{fault::ConfigFault, sections::Config},
+    config::{
+        fault::ConfigFault,
+        sections::{Config, ModelsSection},
+    },
     ids::ModelName,
     telemetry::is_log_level,
 };
@@ -66,15 +69,35 @@ impl Config {
         );
         need(self.runtime.cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
         need(
-            ModelName::parse(&self.models.default).is_some(),
-            "models.default",
-            "is no model's name: 1 to 64 of a-z 0-9 - _ .",
-        );
-        need(
             is_log_level(&self.log.level),
             "log.level",
             "is no level or filter, such as `info` or `info,podium=debug`",
         );
+        faults.extend(self.models.check());
+        faults
+    }
+}
+
+impl ModelsSection {
+    fn check(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut need = |fits: bool, key: String, wrong: &str| {
+            if !fits {
+                faults.push(ConfigFault { key, wrong: wrong.to_owned() });
+            }
+        };
+        let is_name = |name: &str| ModelName::parse(name).is_some();
+        need(
+            is_name(&self.default),
+            "models.default".to_owned(),
+            "is no model's name: 1 to 64 of a-z 0-9 - _ .",
+        );
+        for (model, path) in &self.catalogues {
+            let key = format!("models.catalogues.{model}");
+            need(is_name(model), key.clone(), "names no model: 1 to 64 of a-z 0-9 - _ .");
+            let empty = path.as_os_str().is_empty();
+            need(!empty, key, "is empty; name a CSV file, or take it out");
+        }
         faults
     }
 }

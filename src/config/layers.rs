@@ -23,8 +23,8 @@ const DEFAULT_FILE: &str = "podium.toml";
 /// Variables that begin like configuration and are none.
 const OTHER_VARIABLES: [&str; 3] = ["config", "target", "bin"];
 
-/// The free-form key: names below it are the user's own.
-const LABELS: &str = "models.labels";
+/// The free-form keys: names below them are the user's own.
+const FREE: [&str; 2] = ["models.labels", "models.catalogues"];
 
 /// One key with its value and where that came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Setting {
 pub struct Flag {
     /// The key, dotted.
     pub key: &'static str,
+    /// The user's own name below the key, where the key is free-form.
+    pub entry: Option<String>,
     /// The value.
     pub value: String,
     /// The flag as typed, such as `--listen`.
@@ -54,7 +56,12 @@ impl Provider for Flag {
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        let nested = figment::util::nest(self.key, Value::from(self.value.clone()));
+        let value = Value::from(self.value.clone());
+        let value = match &self.entry {
+            Some(name) => Value::from(Dict::from([(name.clone(), value)])),
+            None => value,
+        };
+        let nested = figment::util::nest(self.key, value);
         let dict = nested.into_dict().unwrap_or_default();
         Ok(Profile::Default.collect(dict))
     }
@@ -97,12 +104,12 @@ fn gather(file: Option<&Path>, flags: &[Flag]) -> Result<Figment, ConfigError> {
     Ok(flags.iter().cloned().fold(figment, Figment::merge))
 }
 
-/// The leaves of a dict with their dotted keys; everything below [`LABELS`] is one leaf.
+/// The leaves of a dict with their dotted keys; everything below one of [`FREE`] is one leaf.
 fn leaves(prefix: &str, dict: &Dict, all: &mut BTreeMap<String, Value>) {
     for (name, value) in dict {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
-            Value::Dict(_, inner) if key != LABELS => leaves(&key, inner, all),
+            Value::Dict(_, inner) if !FREE.contains(&key.as_str()) => leaves(&key, inner, all),
             _ => {
                 all.insert(key, value.clone());
             }
@@ -254,8 +261,31 @@ mod tests {
     }
 
     #[test]
+    fn a_catalogue_stands_under_its_models_name() {
+        check("[models.catalogues]\nelectronics-search = \"products.csv.gz\"", &[]);
+        check("[models.catalogues]\nshop = 3", &[("models.catalogues", "invalid")]);
+        let toml = "[models.catalogues]\n\"Not A Model\" = \"x.csv\"\nshop = \"\"";
+        check(
+            toml,
+            &[
+                ("models.catalogues.Not A Model", "names no model"),
+                ("models.catalogues.shop", "is empty"),
+            ],
+        );
+        let flag = |value: &str| Flag {
+            key: "models.catalogues",
+            entry: Some("a.b".to_owned()),
+            value: value.to_owned(),
+            name: "--catalogue",
+        };
+        let (config, _) = load(None, &[flag("first.csv"), flag("second.csv")]).unwrap();
+        assert_eq!(config.models.catalogues["a.b"], Path::new("second.csv"));
+    }
+
+    #[test]
     fn a_flag_wins_and_says_so() {
-        let flag = Flag { key: "server.listen", value: "127.0.0.1:7".to_owned(), name: "--listen" };
+        let value = "127.0.0.1:7".to_owned();
+        let flag = Flag { key: "server.listen", entry: None, value, name: "--listen" };
         let (config, settings) = load(None, &[flag]).unwrap();
         assert_eq!(config.server.listen.port(), 7);
         let setting = settings.iter().find(|s| s.key == "server.listen").unwrap();

@@ -44,11 +44,18 @@ pub struct ModelsSection {
     pub default: String,
     /// Labels by model: which version each names.
     pub labels: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Catalogues that stand outside of the bundles: a CSV file by model, plain or `.gz`.
+    pub catalogues: BTreeMap<String, PathBuf>,
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
-        Self { dir: "models".into(), default: "grocery-ranker".to_owned(), labels: BTreeMap::new() }
+        Self {
+            dir: "models".into(),
+            default: "grocery-ranker".to_owned(),
+            labels: BTreeMap::new(),
+            catalogues: BTreeMap::new(),
+        }
     }
 }
 

@@ -105,6 +105,7 @@ impl Engine {
             rows: &located.rows,
             history: &user.history,
             embedding: &user.embedding,
+            deadline,
         })?;
         times.features = begun.elapsed();
         Ok(Prepared { located, user, inputs })

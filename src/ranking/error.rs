@@ -37,6 +37,8 @@ pub enum Stage {
     Receiving,
     /// Getting the user's side.
     User,
+    /// Building the model's inputs.
+    Features,
     /// Waiting for the model.
     Queue,
     /// In the model's run.
@@ -50,6 +52,7 @@ impl Stage {
             Self::Arrival => "EXPIRED_ON_ARRIVAL",
             Self::Receiving => "EXPIRED_IN_RECEIVING",
             Self::User => "EXPIRED_IN_USER_SIDE",
+            Self::Features => "EXPIRED_IN_FEATURES",
             Self::Queue => "EXPIRED_IN_QUEUE",
             Self::Run => "EXPIRED_IN_RUN",
         }

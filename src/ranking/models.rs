@@ -243,11 +243,7 @@ pub(super) struct Located {
 }
 
 fn load_catalogue(bundle: &Bundle) -> Result<Option<Catalogue>, ServingError> {
-    let Some(spec) = &bundle.manifest.catalogue else {
-        return Ok(None);
-    };
-    let loaded = Catalogue::load(bundle, spec);
-    Ok(Some(loaded.map_err(|fault| bundle.faulty(vec![fault]))?))
+    Catalogue::load(bundle).map_err(|fault| bundle.faulty(vec![fault]).into())
 }
 
 /// Holds the shape that a ranker expects against what its encoder gives.

@@ -31,6 +31,16 @@ pub struct Bundle {
     /// The graph, in ONNX's wire format: the very bytes whose sum was checked. Empty where the sum was wrong.
     pub graph: Vec<u8>,
     faults: Vec<Fault>,
+    configured_catalogue: Option<PathBuf>,
+}
+
+/// Where a catalogue is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What names it: the bundle's file, or the key of the configuration with the path.
+    pub at: String,
 }
 
 impl Bundle {
@@ -49,7 +59,28 @@ impl Bundle {
             faults: vec![fault],
         })?;
         let (graph, faults) = check_files(path, &manifest);
-        Ok(Self { id, path: path.to_owned(), manifest, graph, faults })
+        let path = path.to_owned();
+        Ok(Self { id, path, manifest, graph, faults, configured_catalogue: None })
+    }
+
+    /// Has the catalogue read from a file that the configuration names, instead of one of its own.
+    pub fn use_catalogue(&mut self, path: &Path) {
+        self.configured_catalogue = Some(path.to_owned());
+    }
+
+    /// Where its catalogue is read from; none where it declares none, or no file is named.
+    pub fn catalogue_file(&self) -> Option<CatalogueFile> {
+        let spec = self.manifest.catalogue.as_ref()?;
+        match &self.configured_catalogue {
+            Some(path) => {
+                let at = format!("models.catalogues.{} ({})", self.id.name, path.display());
+                Some(CatalogueFile { path: path.clone(), at })
+            }
+            None => {
+                let name = spec.file.as_ref()?;
+                Some(CatalogueFile { path: self.file(name), at: name.clone() })
+            }
+        }
     }
 
     /// The path of a file of the bundle.

@@ -118,8 +118,8 @@ pub enum Pad {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogueSpec {
-    /// The CSV file.
-    pub file: String,
+    /// The CSV file; none where it comes from the configuration, or not at all.
+    pub file: Option<String>,
     /// The column of the item's id.
     pub key: String,
     /// What becomes of items that are not in it.
@@ -178,6 +178,9 @@ pub struct TextSpec {
     pub second: Option<String>,
     /// Longest text in tokens.
     pub max_tokens: usize,
+    /// What stands for fields that are not there or blank; a field without one is required.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, String>,
 }
 
 /// One dimension of a declared shape.
@@ -398,7 +401,7 @@ impl Manifest {
     pub fn named_files(&self) -> Vec<&str> {
         let mut names = vec!["model.onnx"];
         names.extend(self.history.iter().filter_map(|h| h.file.as_deref()));
-        names.extend(self.catalogue.iter().map(|c| c.file.as_str()));
+        names.extend(self.catalogue.iter().filter_map(|c| c.file.as_deref()));
         names.extend(self.vocabularies.values().map(|v| v.file.as_str()));
         names.extend(self.texts.values().map(|t| t.tokenizer.as_str()));
         names.extend(self.golden.iter().map(|g| g.file.as_str()));

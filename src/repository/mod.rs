@@ -6,9 +6,11 @@ mod golden;
 mod manifest;
 mod scan;
 mod tables;
+mod template;
 mod verify;
+mod verify_texts;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, CatalogueFile};
 pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenResult, run_golden};
 pub use manifest::{
@@ -18,4 +20,5 @@ pub use manifest::{
 };
 pub use scan::{Found, scan};
 pub use tables::{HISTORY_COLUMNS, read_lines, read_table};
+pub use template::{Piece, QUERY};
 pub use verify::verify;

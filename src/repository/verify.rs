@@ -9,6 +9,7 @@ use crate::{
             CatalogueSpec, ColumnType, DimSpec, EventField, InputSpec, Layout, Manifest,
             OutputSpec, Role, Source,
         },
+        verify_texts::check_texts,
     },
     runtime::{Dim, Signature, TensorInfo},
     tensor::DType,
@@ -19,6 +20,7 @@ pub fn verify(manifest: &Manifest, signature: &Signature) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_role(manifest, &mut faults);
     check_names(manifest, signature, &mut faults);
+    check_texts(manifest, &mut faults);
     for input in &manifest.inputs {
         let at = format!("inputs.{}", input.name);
         if let Some(info) = signature.inputs.iter().find(|i| i.name == input.name) {
@@ -172,8 +174,15 @@ enum Leading {
     Event,
 }
 
-fn leading(source: Source) -> Leading {
-    match source {
+fn leading(manifest: &Manifest, input: &InputSpec, candidate: &[&str]) -> Leading {
+    let text = input.text.as_ref().and_then(|name| manifest.texts.get(name));
+    match input.source {
+        Source::Tokens
+            if text.is_some_and(|text| !text.reads_candidates())
+                && !begins(&input.shape, candidate) =>
+        {
+            Leading::User
+        }
         Source::UserEmbedding | Source::Context => Leading::UserOrRow,
         Source::HistoryLength => Leading::User,
         Source::UserIndex
@@ -196,7 +205,7 @@ fn check_source(at: &str, manifest: &Manifest, input: &InputSpec, faults: &mut V
         Layout::Rows => &["rows"],
         Layout::Lists => &["users", "candidates"],
     };
-    let (fits, want, used) = match leading(input.source) {
+    let (fits, want, used) = match leading(manifest, input, candidate) {
         Leading::User => (begins(&input.shape, &["users"]), "\"users\"", 1),
         Leading::UserOrRow if manifest.layout == Layout::Rows => (
             begins(&input.shape, &["users"]) || begins(&input.shape, &["rows"]),

@@ -176,8 +176,12 @@ impl BenchArgs {
 
     /// The configuration that a started server has.
     pub(super) fn config(&self) -> Result<Config, String> {
-        let models =
-            self.models.clone().map(|value| Flag { key: "models.dir", value, name: "--models" });
+        let models = self.models.clone().map(|value| Flag {
+            key: "models.dir",
+            entry: None,
+            value,
+            name: "--models",
+        });
         let flags: Vec<Flag> = models.into_iter().collect();
         let (config, _) =
             config::load(self.config.as_deref(), &flags).map_err(|error| error.to_string())?;

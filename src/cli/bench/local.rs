@@ -57,9 +57,7 @@ fn users_of(bundle: &Bundle) -> Result<Vec<String>, String> {
 }
 
 fn items_of(bundle: &Bundle) -> Result<Vec<String>, String> {
-    let Some(spec) = &bundle.manifest.catalogue else {
-        return Ok(Vec::new());
-    };
-    let catalogue = Catalogue::load(bundle, spec).map_err(|fault| fault.to_string())?;
-    Ok(catalogue.ids().map(str::to_owned).collect())
+    let catalogue = Catalogue::load(bundle).map_err(|fault| fault.to_string())?;
+    let ids = |all: &Catalogue| all.ids().map(str::to_owned).collect();
+    Ok(catalogue.as_ref().map_or_else(Vec::new, ids))
 }

@@ -5,8 +5,10 @@ mod description;
 mod history;
 mod item_index;
 mod plan;
+mod segment;
 mod sources;
 mod text;
+mod tokens;
 mod user_item;
 mod values;
 

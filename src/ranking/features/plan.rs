@@ -1,6 +1,9 @@
 //! How the inputs of a ranker are made, compiled once from its manifest.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     catalogue::{Catalogue, Vocabulary},
@@ -28,7 +31,7 @@ struct Prepared<'a> {
     /// The user's events that are read, oldest first.
     recent: &'a [Event],
     items: UserItems<'a>,
-    texts: Vec<(&'a str, Tokenised)>,
+    texts: Vec<(&'a str, Tokenised<'a>)>,
 }
 
 /// How one input of the graph is made.
@@ -55,6 +58,8 @@ pub(in crate::ranking) struct FeaturePlan {
     history_length: usize,
     texts: BTreeMap<String, text::TextTemplate>,
     described: Vec<FeatureDescription>,
+    /// The catalogue's columns, which a request may bring whether a catalogue is loaded or not.
+    declared: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -100,6 +105,7 @@ impl FeaturePlan {
             history_length: manifest.history.as_ref().map_or(0, |h| h.max_length),
             texts,
             described: Vec::new(),
+            declared: manifest.catalogue.iter().flat_map(|c| c.columns.keys()).cloned().collect(),
         };
         plan.described = plan.describe();
         Ok(plan)
@@ -138,7 +144,7 @@ impl FeaturePlan {
     fn tokenise<'a>(
         &'a self,
         sources: &Sources<'_>,
-    ) -> Result<Vec<(&'a str, Tokenised)>, RankError> {
+    ) -> Result<Vec<(&'a str, Tokenised<'a>)>, RankError> {
         self.texts
             .iter()
             .map(|(name, template)| {
@@ -200,15 +206,15 @@ impl FeaturePlan {
         let known = |name: &str, scope: FeatureScope| {
             self.described.iter().any(|f| f.scope == scope && f.name == name)
         };
-        let in_catalogue =
-            |name: &str| self.catalogue.as_ref().is_some_and(|c| c.column(name).is_some());
         for column in &request.context {
             if !known(&column.name, FeatureScope::Context) {
                 return Err(self.unknown("context", column, FeatureScope::Context));
             }
         }
         for column in &request.candidates.columns {
-            if !known(&column.name, FeatureScope::Candidate) && !in_catalogue(&column.name) {
+            if !known(&column.name, FeatureScope::Candidate)
+                && !self.declared.contains(&column.name)
+            {
                 return Err(self.unknown("candidates.columns", column, FeatureScope::Candidate));
             }
         }
@@ -218,7 +224,10 @@ impl FeaturePlan {
     fn unknown(&self, field: &str, column: &Column, scope: FeatureScope) -> RankError {
         let known: Vec<&str> =
             self.described.iter().filter(|f| f.scope == scope).map(|f| f.name.as_str()).collect();
-        let wrong = format!("is no feature of this model, which knows: {}", known.join(", "));
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let wrong = format!(
+            "is no feature of this model; rename it to one of those that it knows, or take it out: {known}"
+        );
         RankError::field(format!("{field}[{}]", column.name), wrong)
     }
 

@@ -1,6 +1,6 @@
 //! All that the inputs of one request are made of.
 
-use crate::{ranking::request::RankRequest, users::Event};
+use crate::{deadline::Deadline, ranking::request::RankRequest, users::Event};
 
 /// All that the inputs of one request are made of.
 pub(in crate::ranking) struct Sources<'a> {
@@ -13,4 +13,6 @@ pub(in crate::ranking) struct Sources<'a> {
     pub(in crate::ranking) history: &'a [Event],
     /// The user's embedding; empty where the model has none.
     pub(in crate::ranking) embedding: &'a [f32],
+    /// When the request's time is over.
+    pub(in crate::ranking) deadline: Deadline,
 }
