@@ -1,0 +1,1 @@
+"""Makes a graph smaller or quicker, and measures what that costs and gains."""
