@@ -22,14 +22,22 @@ def commands_of(kind: str) -> ModuleType:
     return importlib.import_module(f"podium_models.{kind}.commands")
 
 
-def by_kind(name: str) -> Call:
-    """Returns the call of a command that the kind of the run answers."""
+def by_kind(name: str, owners: dict[str, str], parser: argparse.ArgumentParser) -> Call:
+    """Returns the call of a command that the kind of the run answers.
+
+    ``owners`` names the kind of each option that one kind alone has.
+    """
 
     def call(arguments: argparse.Namespace) -> None:
         kind = kind_of(arguments.run)
         found: Call | None = getattr(commands_of(kind), name, None)
         if found is None:
             raise ValueError(f"a run of the kind {kind!r} has no `{name}`")
+        for option, owner in owners.items():
+            given = getattr(arguments, option) != parser.get_default(option)
+            if given and owner != kind:
+                flag = "--" + option.replace("_", "-")
+                raise ValueError(f"{flag} is for runs of the kind {owner!r}, not {kind!r}")
         found(arguments)
 
     return call
@@ -69,7 +77,14 @@ def add_command(
     """Adds a command that the kind of the run answers."""
     parser = commands.add_parser(name, help=text, description=text)
     add_run(parser)
-    parser.set_defaults(call=by_kind(name))
+    owners: dict[str, str] = {}
+    for kind in KINDS:
+        add_options = getattr(commands_of(kind), "add_options", None)
+        if add_options is not None:
+            known = {action.dest for action in parser._actions}
+            add_options(name, parser)
+            owners |= {one.dest: kind for one in parser._actions if one.dest not in known}
+    parser.set_defaults(call=by_kind(name, owners, parser))
     return parser
 
 

@@ -30,6 +30,9 @@ class Vocabulary:
     def _index(self) -> dict[str, int]:
         return {name: place + FIRST for place, name in enumerate(self.names)}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._index
+
     def index(self, name: str) -> int:
         """Returns the index of a name, or 1 where it is unknown."""
         return self._index.get(name, OUT_OF_VOCABULARY)

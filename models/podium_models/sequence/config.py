@@ -41,8 +41,10 @@ class TrainConfig:
     ``loss`` is ``bce`` (one sampled negative a target), ``sampled`` (softmax over ``negatives``
     items drawn a batch) or ``full`` (softmax over all items). Every ``validate_every`` epochs a
     sample of ``validation_users`` is ranked; ``patience`` such rounds without a better NDCG@10 end
-    the run. ``masked_epochs`` of masked-item prediction come first where above 0. ``teacher`` names
-    a trained model's directory whose scores are followed with ``teacher_weight``.
+    the run. ``item_dropout`` of the inputs are shown as the unknown item. ``average`` is the decay
+    of the moving average of the weights that is validated and exported; 0 takes the weights as they
+    are. ``masked_epochs`` of masked-item prediction come first where above 0. ``teacher`` names a
+    trained model's directory whose scores are followed with ``teacher_weight``.
     """
 
     seed: int = 1
@@ -55,6 +57,8 @@ class TrainConfig:
     validate_every: int = 2
     validation_users: int = 6000
     patience: int = 5
+    item_dropout: float = 0.0
+    average: float = 0.0
     masked_epochs: int = 0
     mask_rate: float = 0.2
     teacher: str = ""
@@ -91,7 +95,15 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "train.validate_every=10",
         "train.epochs=400",
     ),
-    "best": ("model.width=128", "train.loss=sampled"),
+    "best": (
+        "model.width=128",
+        "model.similarity=cosine",
+        "train.loss=sampled",
+        "train.learning_rate=0.002",
+        "train.item_dropout=0.2",
+        "train.average=0.995",
+        "train.epochs=60",
+    ),
 }
 """``sasrec`` has the settings of the S3-Rec paper's SASRec: width 64, 2 layers, 2 heads, length 50,
 dropout 0.5, binary cross-entropy with one negative. ``best`` is what did best here."""

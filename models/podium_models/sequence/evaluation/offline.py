@@ -19,12 +19,12 @@ from podium_models.sequence.config import Config
 from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.evaluation.histories import HeldOut, held_out
 from podium_models.sequence.evaluation.measures import user_metrics
+from podium_models.sequence.evaluation.metrics_file import METRICS_FILE
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair, GraphScorer
 from podium_models.sequence.evaluation.ranks import Ranks, Score, rank_held_out, score_batches
 from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE
 from podium_models.settings import read_config
 
-METRICS_FILE = "metrics.json"
 CUTS = (5, 10, 20)
 
 Ints = npt.NDArray[np.int64]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from podium_models.bundle.graph import convert, largest_difference
+from podium_models.bundle.vocabulary import FIRST, OUT_OF_VOCABULARY
 from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair
 from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE
@@ -27,12 +28,19 @@ def random_histories(
     return {"item": item, "mask": mask}
 
 
+def scoring_table(model: SequenceEncoder) -> torch.Tensor:
+    """Returns what items are scored with, [items, width]; the unknown item is an average one."""
+    with torch.no_grad():
+        table = model.target_table().detach().clone()
+    table[OUT_OF_VOCABULARY] = table[FIRST:].mean(0)
+    return table
+
+
 def write_graphs(model: SequenceEncoder, data: Interactions, directory: Path) -> None:
     """Writes ``encoder.onnx`` and ``ranker.onnx``; raises ``ArithmeticError`` where they differ."""
     directory.mkdir(parents=True, exist_ok=True)
     model = model.cpu().eval()
-    with torch.no_grad():
-        scorer = Scorer(model.target_table().detach().clone()).eval()
+    scorer = Scorer(scoring_table(model)).eval()
     drawn = random_histories(data.items.size, np.random.default_rng(1), 2, 3)
     inputs = {name: torch.from_numpy(one) for name, one in drawn.items()}
     both = {0: "users", 1: "length"}

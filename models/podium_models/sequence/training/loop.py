@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from podium_models.devices import Place, average_gradients, training_place
+from podium_models.nn.average import WeightAverage
 from podium_models.nn.checkpoint import read_state, write_atomically
 from podium_models.sequence.config import Config
 from podium_models.sequence.data.interactions import Interactions
@@ -36,6 +37,7 @@ class Learner(NamedTuple):
     """What one training run works with."""
 
     model: SequenceEncoder
+    average: WeightAverage[SequenceEncoder]
     optimizer: torch.optim.Optimizer
     source: TrainingSequences
     teacher: SequenceEncoder | None
@@ -63,9 +65,9 @@ def build_learner(data: Interactions, config: Config, teacher: SequenceEncoder |
         weight_decay=config.train.weight_decay,
     )
     source = TrainingSequences(data, config.model.max_length)
-    return Learner(
-        model, optimizer, source, None if teacher is None else teacher.to(place.device), place
-    )
+    average = WeightAverage(model, config.train.average)
+    followed = None if teacher is None else teacher.to(place.device)
+    return Learner(model, average, optimizer, source, followed, place)
 
 
 def batch_loss(learner: Learner, batch: Any, config: Config, masked: bool) -> torch.Tensor:
@@ -98,6 +100,7 @@ def train_epoch(learner: Learner, config: Config, epoch: int) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(learner.model, place)
         learner.optimizer.step()
+        learner.average.update(learner.model)
         total += float(loss.detach())
     return total / len(batches)
 
@@ -124,6 +127,8 @@ def resume(where: Path, learner: Learner) -> Entries:
         return []
     state = read_state(path, learner.place.device)
     learner.model.load_state_dict(state["model"])
+    learner.average.model.load_state_dict(state["average"])
+    learner.average.steps = state["steps"]
     learner.optimizer.load_state_dict(state["optimizer"])
     entries: Entries = state["entries"]
     return entries
@@ -132,10 +137,16 @@ def resume(where: Path, learner: Learner) -> Entries:
 def save(where: Path, learner: Learner, entries: Entries) -> None:
     """Saves what resuming needs, and the model where the latest validation is the best."""
     measured = [one[METRIC] for one in entries if METRIC in one]
-    model = learner.model.state_dict()
+    average = learner.average.model.state_dict()
     if METRIC in entries[-1] and measured[-1] == max(measured):
-        write_atomically(where / BEST, {"model": model, "epoch": len(entries)})
-    state = {"model": model, "optimizer": learner.optimizer.state_dict(), "entries": entries}
+        write_atomically(where / BEST, {"model": average, "epoch": len(entries)})
+    state = {
+        "model": learner.model.state_dict(),
+        "average": average,
+        "steps": learner.average.steps,
+        "optimizer": learner.optimizer.state_dict(),
+        "entries": entries,
+    }
     write_atomically(where / LATEST, state)
     text = json.dumps(entries, indent=2) + "\n"
     (where / HISTORY).write_text(text, encoding="utf-8")
@@ -163,7 +174,7 @@ def train(
         last = epoch + 1 == config.train.epochs
         due = (epoch + 1 - config.train.masked_epochs) % config.train.validate_every == 0
         if (due or last) and epoch >= config.train.masked_epochs:
-            entry |= validate(learner.model, data, config)
+            entry |= validate(learner.average.model, data, config)
         entry["seconds"] = time.monotonic() - started
         entries.append(entry)
         if learner.place.first:

@@ -65,12 +65,21 @@ def full_loss(
 LOSSES: dict[str, Loss] = {"bce": binary_loss, "sampled": sampled_loss, "full": full_loss}
 
 
+def with_unknown(batch: Batch, share: float) -> Tensor:
+    """Replaces a random share of the input items by the unknown one: [users, length] int64."""
+    if share <= 0:
+        return batch.item
+    hidden = (torch.rand_like(batch.mask) < share) & (batch.mask > 0)
+    return batch.item.masked_fill(hidden, OUT_OF_VOCABULARY)
+
+
 def next_item_loss(model: SequenceEncoder, batch: Batch, config: TrainConfig) -> Tensor:
     """Returns the loss of every next item, and of first items for the unknown shopper.
 
     The unknown shopper's vector learns against fixed item vectors: it may not move them.
     """
-    states, target = model.hidden(batch.item, batch.mask), batch.target
+    target = batch.target
+    states = model.hidden(with_unknown(batch, config.item_dropout), batch.mask)
     kept = (batch.mask > 0) & (target >= FIRST)
     loss = LOSSES[config.loss](model, states[kept], target[kept], config)
     known = batch.first[batch.first >= FIRST]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 from podium_models.sequence.config import KIND, Config
 from podium_models.sequence.data.interactions import Interactions
+from podium_models.sequence.export.files import RANKER_FILE
 from podium_models.sequence.export.graphs import write_graphs
 from podium_models.sequence.training.curves import draw_curves
-from podium_models.sequence.training.loop import CURVES, load_model, train
+from podium_models.sequence.training.loop import CURVES, HISTORY, METRIC, load_model, train
 from podium_models.settings import read_config, write_config
 
 TRAINED = "trained"
@@ -50,7 +52,7 @@ def train_one(where: Path, data: Interactions, config: Config) -> float:
     model = load_model(where, data, config)
     write_graphs(model, data, where / "graphs")
     draw_curves(entries, where / CURVES)
-    return max(one["validation_ndcg@10"] for one in entries if "validation_ndcg@10" in one)
+    return max(one[METRIC] for one in entries if METRIC in one)
 
 
 def train_run(run: Path, data: Interactions, config: Config, name: str, seeds: list[int]) -> None:
@@ -59,3 +61,19 @@ def train_run(run: Path, data: Interactions, config: Config, name: str, seeds: l
         where = run / TRAINED / f"{name}-{seed}"
         best = train_one(where, data, with_seed(config, seed))
         print(f"{where.name}: validation NDCG@10 {best:.4f}; graphs are in {where / 'graphs'}")
+
+
+def validation_of(where: Path) -> float:
+    """Returns the best validation NDCG@10 of a trained model."""
+    entries: list[dict[str, float]] = json.loads((where / HISTORY).read_text(encoding="utf-8"))
+    return max(one[METRIC] for one in entries if METRIC in one)
+
+
+def best_trained(run: Path, name: str | None) -> Path:
+    """Finds a trained model by name, or the best on validation."""
+    found = [one for one in trained_directories(run) if (one / "graphs" / RANKER_FILE).is_file()]
+    if name is not None:
+        found = [one for one in found if one.name == name]
+    if not found:
+        raise FileNotFoundError(f"{run} holds no such trained model; run `train` first")
+    return max(found, key=validation_of)

@@ -1,0 +1,3 @@
+"""Names the file in which ``evaluate`` keeps what it measured."""
+
+METRICS_FILE = "metrics.json"
