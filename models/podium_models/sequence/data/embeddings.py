@@ -22,11 +22,12 @@ def read_npz(path: Path) -> tuple[pl.Series, Floats]:
     """Reads item ids and vectors from a NumPy archive; pickled arrays are refused."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if not {"items", "vectors"} <= set(file.files):
-                raise ValueError(f"{path} must hold {NPZ_ARRAYS}; there are {file.files}")
-            names, vectors = file["items"], file["vectors"]
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no NumPy archive: {error}") from None
+            arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is no NumPy archive of plain arrays: {error}") from None
+    if not {"items", "vectors"} <= set(arrays):
+        raise ValueError(f"{path} must hold {NPZ_ARRAYS}; there are {sorted(arrays)}")
+    names, vectors = arrays["items"], arrays["vectors"]
     numbers = np.issubdtype(vectors.dtype, np.number)
     if vectors.ndim != 2 or names.shape != vectors.shape[:1] or not numbers:
         shapes = f"{list(names.shape)} and {list(vectors.shape)} {vectors.dtype}"

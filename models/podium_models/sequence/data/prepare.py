@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +16,21 @@ import polars as pl
 from podium_models.bundle.vocabulary import Vocabulary
 from podium_models.sequence.data.assemble import assemble
 from podium_models.sequence.data.core import Core, find_core
-from podium_models.sequence.data.interactions import Interactions, save_interactions
+from podium_models.sequence.data.interactions import (
+    REPORT,
+    Interactions,
+    save_interactions,
+)
 from podium_models.sequence.data.item_features import build_item_features
 from podium_models.sequence.data.number import Numbered, number_log, pseudonyms
 from podium_models.sequence.data.options import Options
 from podium_models.sequence.data.order import Ordered, order_parts
 from podium_models.sequence.data.read_log import LogRows, read_log
+from podium_models.sequence.data.render import to_markdown
 from podium_models.sequence.data.report import build_report, unseen_attributes
 from podium_models.sequence.data.split import split_events
 
-SALT, WORK, PREPARED = "salt", "prepare.tmp", "prepared"
+SALT, WORK, PREPARED, MARKDOWN = "salt", "prepare.tmp", "prepared", "report.md"
 SALT_BYTES = 32
 
 
@@ -95,12 +102,25 @@ def build_interactions(options: Options, work: Path, salt: bytes) -> Interaction
         attribute_values=features.attributes.values,
         dense=features.dense,
         items_table=features.table,
-        report=dict(features.report),
+        report={},
     )
+    data.report.update(build_report(data, options, log, ordered, core))
+    data.report.update(features.report)
     if "attributes" in data.report:
         data.report["attributes"]["unseen_in_training"] = unseen_attributes(data)
-    data.report.update(build_report(data, options, log, ordered, core))
     return data
+
+
+def write_report(data: Interactions, directory: Path) -> None:
+    """Draws the plots, where matplotlib is installed, and writes ``report.md``."""
+    plots: list[str] = []
+    if find_spec("matplotlib") is None:
+        print("no plots are drawn: matplotlib is not installed", file=sys.stderr)
+    else:
+        from podium_models.sequence.data.plots import draw_report
+
+        plots = draw_report(data, directory)
+    (directory / MARKDOWN).write_text(to_markdown(data.report, plots), encoding="utf-8")
 
 
 def prepare(run: Path, options: Options) -> Interactions:
@@ -109,5 +129,9 @@ def prepare(run: Path, options: Options) -> Interactions:
     salt = read_salt(run, options.salt_file)
     with work_directory(run) as work:
         data = build_interactions(options, work, salt)
-    save_interactions(data, run / PREPARED)
+    directory = run / PREPARED
+    directory.mkdir(exist_ok=True)
+    (directory / REPORT).unlink(missing_ok=True)
+    write_report(data, directory)
+    save_interactions(data, directory)
     return data
