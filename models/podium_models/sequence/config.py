@@ -11,7 +11,7 @@ KIND = "sequence"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The encoder.
+    """The encoder; the inner layer of its blocks is ``expansion`` times as wide.
 
     ``similarity`` is ``dot`` or ``cosine`` (divided by ``temperature``). ``attributes`` and
     ``dense`` say whether the item features of the data join the item's own embedding.
@@ -20,6 +20,7 @@ class ModelConfig:
     width: int = 64
     heads: int = 2
     layers: int = 2
+    expansion: int = 4
     max_length: int = 50
     dropout: float = 0.5
     similarity: str = "dot"
@@ -97,6 +98,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "best": (
         "model.width=128",
+        "model.expansion=2",
         "model.similarity=cosine",
         "train.loss=sampled",
         "train.learning_rate=0.002",

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from podium_models.bundle.vocabulary import FIRST
 from podium_models.sequence.data.interactions import Interactions
+from podium_models.sequence.data.padding import pad
 from podium_models.sequence.evaluation.histories import HeldOut, history
-from podium_models.sequence.training.batch import pad
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -16,6 +16,7 @@ from podium_models.bundle.text_files import write_csv_gzip
 from podium_models.bundle.vocabulary import FIRST
 from podium_models.sequence.config import Config
 from podium_models.sequence.data.interactions import Interactions
+from podium_models.sequence.data.padding import pad
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair
 from podium_models.sequence.export.card import encoder_card, ranker_card
 from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE
@@ -61,12 +62,9 @@ def histories_table(data: Interactions, whole: bool, limit: int) -> pl.DataFrame
     )
 
 
-def padded(histories: list[list[int]]) -> dict[str, np.ndarray]:
+def encoder_inputs(histories: list[list[int]]) -> dict[str, np.ndarray]:
     """Builds encoder inputs of item indices, right padded."""
-    length = max(1, *(len(one) for one in histories))
-    item = np.zeros((len(histories), length), dtype=np.int64)
-    for row, one in enumerate(histories):
-        item[row, : len(one)] = one
+    item = pad([np.asarray(one, dtype=np.int64) for one in histories])
     return {"item": item, "mask": (item > 0).astype(np.float32)}
 
 
@@ -74,9 +72,9 @@ def golden_files(data: Interactions, graphs: GraphPair) -> tuple[dict[str, Any],
     """Makes the golden vectors of both graphs out of vocabulary indices alone."""
     last = data.items.size - 1
     users = {
-        "unknown shopper": padded([[]]),
-        "three events": padded([[2, min(3, last), last]]),
-        "two histories, one with an unknown item": padded([[last, 1, 2, 2, 2], [last]]),
+        "unknown shopper": encoder_inputs([[]]),
+        "three events": encoder_inputs([[2, min(3, last), last]]),
+        "two histories, one with an unknown item": encoder_inputs([[last, 1, 2, 2, 2], [last]]),
     }
     encoder, ranker = [], []
     for name, inputs in users.items():

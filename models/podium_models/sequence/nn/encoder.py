@@ -29,7 +29,9 @@ class SequenceEncoder(nn.Module):
         self.position = nn.Parameter(torch.randn(config.max_length, config.width) * 0.02)
         self.nobody = nn.Parameter(torch.randn(config.width) * 0.02)
         self.blocks = nn.ModuleList(
-            EncoderBlock(config.width, config.heads, config.dropout, 4, config.dropout)
+            EncoderBlock(
+                config.width, config.heads, config.dropout, config.expansion, config.dropout
+            )
             for _ in range(config.layers)
         )
         self.before = nn.LayerNorm(config.width)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from podium_models.sequence.config import TrainConfig
 from podium_models.sequence.data.interactions import Interactions
+from podium_models.sequence.data.padding import pad
 
 Ints = npt.NDArray[np.int64]
 
@@ -28,15 +29,6 @@ class Batch(NamedTuple):
     mask: Tensor
     target: Tensor
     first: Tensor
-
-
-def pad(sequences: list[Ints]) -> Ints:
-    """Pads item sequences on the right with 0: [users, longest] int64, at least 1 long."""
-    longest = max(1, max((len(one) for one in sequences), default=1))
-    padded = np.zeros((len(sequences), longest), dtype=np.int64)
-    for row, one in enumerate(sequences):
-        padded[row, : len(one)] = one
-    return padded
 
 
 class TrainingSequences:

@@ -15,6 +15,7 @@ from podium_models.sequence.nn.encoder import SequenceEncoder
 from podium_models.sequence.training.batch import Batch
 
 NEVER = -1e9
+NOBODY_WEIGHT, NOBODY_NEGATIVES = 0.1, 256
 
 Loss = Callable[[SequenceEncoder, Tensor, Tensor, TrainConfig], Tensor]
 
@@ -74,18 +75,27 @@ def with_unknown(batch: Batch, share: float) -> Tensor:
 
 
 def next_item_loss(model: SequenceEncoder, batch: Batch, config: TrainConfig) -> Tensor:
-    """Returns the loss of every next item, and of first items for the unknown shopper.
-
-    The unknown shopper's vector learns against fixed item vectors: it may not move them.
-    """
+    """Returns the loss of every next item, and of first items for the unknown shopper."""
     target = batch.target
     states = model.hidden(with_unknown(batch, config.item_dropout), batch.mask)
     kept = (batch.mask > 0) & (target >= FIRST)
     loss = LOSSES[config.loss](model, states[kept], target[kept], config)
+    return loss + NOBODY_WEIGHT * nobody_loss(model, batch)
+
+
+def nobody_loss(model: SequenceEncoder, batch: Batch) -> Tensor:
+    """Returns sampled softmax cross-entropy of the items that histories begin with.
+
+    Only the unknown shopper's vector learns from it: it may not move the items.
+    """
     known = batch.first[batch.first >= FIRST]
-    table = model.target_table().detach()[FIRST:]
-    nobody = model.normal(model.nobody) @ table.T
-    return loss - torch.log_softmax(nobody, dim=0)[known - FIRST].mean() * 0.1
+    drawn = draw_items(model, (NOBODY_NEGATIVES,), known.device)
+    share = math.log((model.items.own.num_embeddings - FIRST) / NOBODY_NEGATIVES)
+    with torch.no_grad():
+        right, wrong = model.targets(known), model.targets(drawn)
+    nobody = model.normal(model.nobody)
+    rest = torch.logsumexp(wrong @ nobody + share, dim=0)
+    return F.softplus(rest - right @ nobody).mean()
 
 
 def masked_item_loss(model: SequenceEncoder, batch: Batch, config: TrainConfig) -> Tensor:
