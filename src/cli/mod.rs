@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command's answer belongs on standard output")]
 
 mod bench;
+mod candidates;
 mod check;
 mod client;
 mod config_args;

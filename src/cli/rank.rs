@@ -1,12 +1,16 @@
 //! `podium rank`: asks a running server, and shows the order.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use tonic_types::StatusExt;
 
 use crate::{
-    cli::client::{Client, Target, refusal},
+    cli::{
+        candidates::{Types, read_candidates, values_of},
+        client::{Client, Target, refusal},
+    },
     transport::{
         pb::{self, column::Values, model_selector::Selector},
         to_json,
@@ -18,6 +22,9 @@ const SHOWN_FIRST: [&str; 4] = ["product", "title", "department", "brand"];
 
 /// Most text columns that a table shows.
 const MOST_SHOWN: usize = 4;
+
+/// Most characters of a text that a cell shows.
+const MOST_CHARACTERS: usize = 60;
 
 /// What to ask.
 #[derive(Debug, Args)]
@@ -43,7 +50,7 @@ pub(super) struct RankArgs {
     /// A context feature; may be given more than once
     #[arg(long, value_name = "NAME=VALUE")]
     context: Vec<String>,
-    /// CSV with a header: the column `id` or `item` (else the first), and features; none: the model's example
+    /// CSV, plain or .gz, with a header: the column `id` or `item` (else the first), and features; none: the model's example
     #[arg(long, value_name = "FILE")]
     candidates: Option<PathBuf>,
     /// How long the answer may take
@@ -68,7 +75,7 @@ pub(super) fn run(args: RankArgs) -> Result<(), String> {
 async fn ask(args: RankArgs) -> Result<(), String> {
     let mut client = args.target.connect().await?;
     let mut request = example(&mut client, &args).await?;
-    let types = feature_types(&mut client, &request).await?;
+    let (types, context_types) = feature_types(&mut client, &request).await?;
     if let Some(path) = &args.candidates {
         request.candidates = Some(read_candidates(path, &types)?);
     }
@@ -78,18 +85,24 @@ async fn ask(args: RankArgs) -> Result<(), String> {
         );
     }
     for given in &args.context {
-        set_context(&mut request.context, given, &types)?;
+        set_context(&mut request.context, given, &context_types)?;
     }
     request.user = Some(pb::User { id: args.user.clone(), ..pb::User::default() });
-    request.query.clone_from(&args.query);
+    if !args.query.is_empty() {
+        request.query.clone_from(&args.query);
+    }
+    let query = request.query.clone();
     request.top_k = args.top;
     let sent = request.candidates.clone().unwrap_or_default();
     let mut call = tonic::Request::new(request);
     call.set_timeout(Duration::from_millis(args.deadline_ms));
-    let answer = client.rank.rank(call).await.map_err(|s| refusal(&s))?.into_inner();
+    let answer = client.rank.rank(call).await.map_err(|s| refused(&s, &args))?.into_inner();
     match args.json {
         true => println!("{}", to_json(&answer).map_err(|e| e.to_string())?),
-        false => show(&mut client, &args, &sent, &answer).await?,
+        false => {
+            show(&mut client, Asked { user: &args.user, query: &query, sent: &sent }, &answer)
+                .await?
+        }
     }
     Ok(())
 }
@@ -114,74 +127,47 @@ async fn example(client: &mut Client, args: &RankArgs) -> Result<pb::RankRequest
     Ok(request)
 }
 
-/// The types of the model's features by name.
+/// The types of the model's features by name: those of candidates, and those of the context.
 async fn feature_types(
     client: &mut Client,
     request: &pb::RankRequest,
-) -> Result<BTreeMap<String, String>, String> {
+) -> Result<(Types, Types), String> {
     let answer = client.info.get_server_info(pb::GetServerInfoRequest {}).await;
     let info = answer.map_err(|s| refusal(&s))?.into_inner();
-    let name = request.model.as_ref().map(|model| model.name.as_str()).unwrap_or_default();
-    let of_model = info.models.into_iter().filter(|model| model.name == name);
-    let features = of_model.flat_map(|model| model.features);
-    Ok(features.map(|feature| (feature.name, feature.r#type)).collect())
-}
-
-/// Reads candidates from CSV; a column has the type that the model gives to it, else the narrowest that fits.
-fn read_candidates(
-    path: &PathBuf,
-    types: &BTreeMap<String, String>,
-) -> Result<pb::Candidates, String> {
-    let told = |cause: csv::Error| format!("--candidates {}: {cause}", path.display());
-    let mut reader = csv::Reader::from_path(path).map_err(told)?;
-    let header = reader.headers().map_err(told)?.clone();
-    let place = |name: &str| header.iter().position(|column| column == name);
-    let key = place("id").or_else(|| place("item")).unwrap_or(0);
-    let mut cells: Vec<Vec<String>> = vec![Vec::new(); header.len()];
-    for record in reader.records() {
-        let record = record.map_err(told)?;
-        cells.iter_mut().zip(&record).for_each(|(column, cell)| column.push(cell.to_owned()));
-    }
-    let ids = cells.get_mut(key).map(std::mem::take).unwrap_or_default();
-    let mut columns = Vec::new();
-    for (place, (name, cells)) in header.iter().zip(cells).enumerate() {
-        if place == key {
-            continue;
-        }
-        let kind = types.get(name).map(String::as_str);
-        let values = values_of(&cells, kind).ok_or_else(|| {
-            let kind = kind.unwrap_or_default();
-            format!("--candidates {}: the column `{name}` must hold {kind}s", path.display())
-        })?;
-        columns.push(pb::Column { name: name.to_owned(), values: Some(values) });
-    }
-    Ok(pb::Candidates { ids, columns, ..pb::Candidates::default() })
-}
-
-fn values_of(cells: &[String], kind: Option<&str>) -> Option<Values> {
-    let ints = || {
-        let values = cells.iter().map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-        Some(Values::Ints(pb::IntColumn { values }))
+    let model = request.model.clone().unwrap_or_default();
+    let chosen = |known: &pb::ModelInfo| {
+        let version = match &model.selector {
+            Some(Selector::Version(version)) => known.version == *version,
+            Some(Selector::Label(label)) => known.labels.contains(label),
+            None => true,
+        };
+        known.name == model.name && version
     };
-    let floats = || {
-        let values = cells.iter().map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-        Some(Values::Floats(pb::FloatColumn { values }))
+    let of_model = info.models.into_iter().filter(chosen);
+    let newest = of_model.max_by_key(|model| model.version).unwrap_or_default();
+    let of_scope = |scope: pb::FeatureScope| {
+        let features = newest.features.iter().filter(|f| f.scope() == scope);
+        features.map(|f| (f.name.clone(), f.r#type.clone())).collect()
     };
-    let strings = || Values::Strings(pb::StringColumn { values: cells.to_vec() });
-    match kind {
-        Some("int") => ints(),
-        Some("float") => floats(),
-        Some("string") => Some(strings()),
-        Some(_) => None,
-        None => ints().or_else(floats).or_else(|| Some(strings())),
-    }
+    Ok((of_scope(pb::FeatureScope::Candidate), of_scope(pb::FeatureScope::Context)))
 }
 
-fn set_context(
-    context: &mut Vec<pb::Column>,
-    given: &str,
-    types: &BTreeMap<String, String>,
-) -> Result<(), String> {
+/// A refusal, with where the faulty fields were given on the command line.
+fn refused(status: &tonic::Status, args: &RankArgs) -> String {
+    let mut text = refusal(status);
+    let faults = status.get_details_bad_request().map_or_else(Vec::new, |b| b.field_violations);
+    if let Some(path) = &args.candidates
+        && faults.iter().any(|fault| fault.field.starts_with("candidates"))
+    {
+        text.push_str(&format!("\nThe candidates came from {}.", path.display()));
+    }
+    if faults.iter().any(|fault| fault.field == "query") {
+        text.push_str("\nGive the search text with --query TEXT.");
+    }
+    text
+}
+
+fn set_context(context: &mut Vec<pb::Column>, given: &str, types: &Types) -> Result<(), String> {
     let (name, value) =
         given.split_once('=').ok_or_else(|| format!("--context {given}: write NAME=VALUE"))?;
     let kind = types.get(name).map(String::as_str);
@@ -193,11 +179,18 @@ fn set_context(
     Ok(())
 }
 
+/// What was asked, as far as the answer is told with it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    user: &'a str,
+    query: &'a str,
+    sent: &'a pb::Candidates,
+}
+
 /// Prints the order as a table, with what the catalogue or the candidates say of each item.
 async fn show(
     client: &mut Client,
-    args: &RankArgs,
-    sent: &pb::Candidates,
+    request: Asked<'_>,
     answer: &pb::RankResponse,
 ) -> Result<(), String> {
     let asked = pb::GetItemsRequest {
@@ -208,7 +201,7 @@ async fn show(
         ids: answer.items.iter().map(|item| item.id.clone()).collect(),
     };
     let known = client.info.get_items(asked).await.map_err(|s| refusal(&s))?.into_inner();
-    let texts = shown_texts(known.columns, sent, answer);
+    let texts = shown_texts(known.columns, request.sent, answer);
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
     let heads = answer.items.first().map(|item| item.outputs.as_slice()).unwrap_or_default();
@@ -219,7 +212,7 @@ async fn show(
     table.set_header(header);
     for (row, item) in answer.items.iter().enumerate() {
         let mut cells = vec![item.rank.to_string(), item.id.clone()];
-        cells.extend(texts.iter().map(|(_, all)| all[row].clone()));
+        cells.extend(texts.iter().map(|(_, all)| shortened(&all[row])));
         cells.push(item.score.map_or("not scored".to_owned(), |score| format!("{score:.4}")));
         cells.extend(item.outputs.iter().map(|output| format!("{:.4}", output.value)));
         table.add_row(cells);
@@ -230,8 +223,16 @@ async fn show(
         }
     }
     println!("{table}");
-    println!("{}", told(args, sent, answer));
+    println!("{}", told(request, answer));
     Ok(())
+}
+
+/// A text that is short enough for a cell.
+fn shortened(text: &str) -> String {
+    match text.chars().count() > MOST_CHARACTERS {
+        true => text.chars().take(MOST_CHARACTERS - 1).chain(['…']).collect(),
+        false => text.to_owned(),
+    }
 }
 
 /// The text columns to show, each with one cell an item of the answer.
@@ -262,10 +263,15 @@ fn shown_texts(
 }
 
 /// Which model answered, for whom, and what is to be known about the answer.
-fn told(args: &RankArgs, sent: &pb::Candidates, answer: &pb::RankResponse) -> String {
-    let shopper = match args.user.as_str() {
-        "" => "an unknown shopper".to_owned(),
-        id => format!("user {id}"),
+fn told(request: Asked<'_>, answer: &pb::RankResponse) -> String {
+    let query = match request.query {
+        "" => String::new(),
+        query => format!(" by \"{query}\""),
+    };
+    let shopper = match (request.user, answer.user_state()) {
+        ("", pb::UserState::Unspecified) => String::new(),
+        ("", _) => " for an unknown shopper".to_owned(),
+        (id, _) => format!(" for user {id}"),
     };
     let enum_name = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_lowercase();
     let state = enum_name(answer.user_state().as_str_name(), "USER_STATE_");
@@ -276,10 +282,10 @@ fn told(args: &RankArgs, sent: &pb::Candidates, answer: &pb::RankResponse) -> St
     };
     let took = answer.timings.as_ref().map_or(0, |timings| timings.total_us);
     let mut text = format!(
-        "{} version {} ranked {} candidates for {shopper}{user_side} in {:.2} ms",
+        "{} version {} ranked {} candidates{query}{shopper}{user_side} in {:.2} ms",
         answer.model_name,
         answer.model_version,
-        sent.ids.len(),
+        request.sent.ids.len(),
         f64::from(took) / 1000.0
     );
     for reason in answer.degraded() {

@@ -211,7 +211,7 @@ impl TextTemplate {
             match bound.text(Some(at), row) {
                 Ok(text) if faults.is_empty() => {
                     places.push(Place::Given(self.encode(text, given)?));
-                    let look = given.len() % TEXTS_PER_LOOK == 0;
+                    let look = given.len().is_multiple_of(TEXTS_PER_LOOK);
                     if look && sources.deadline.expired(Instant::now()) {
                         return Err(RankError::Expired(Stage::Features));
                     }

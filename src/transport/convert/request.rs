@@ -161,7 +161,7 @@ impl Faults<'_> {
             if !names.insert(column.name.clone()) {
                 self.add(&place, format!("`{}` is there twice", shortened(&column.name)));
             }
-            if let Some(values) = self.values(&place, column.values, count) {
+            if let Some(values) = self.values((&place, &column.name), column.values, count) {
                 done.push(Column { name: column.name, values });
             }
         }
@@ -170,7 +170,7 @@ impl Faults<'_> {
 
     fn values(
         &mut self,
-        place: &str,
+        (place, name): (&str, &str),
         values: Option<pb::column::Values>,
         count: usize,
     ) -> Option<Values> {
@@ -191,10 +191,13 @@ impl Faults<'_> {
                 .then_some(Values::Ints(column.values)),
             Some(Wire::Strings(column)) => {
                 let field = format!("{place}.strings.values");
-                for (at, text) in column.values.iter().enumerate() {
-                    if text.len() > self.limits.max_string_bytes {
-                        self.text(&format!("{field}[{at}]"), text);
-                    }
+                let most = self.limits.max_string_bytes;
+                for (at, text) in column.values.iter().enumerate().filter(|(_, t)| t.len() > most) {
+                    let (name, got) = (shortened(name), text.len());
+                    let wrong = format!(
+                        "of the column `{name}` has {got} bytes, and max_string_bytes is {most}"
+                    );
+                    self.add(format!("{field}[{at}]"), wrong);
                 }
                 self.count(&field, column.values.len(), count)
                     .then_some(Values::Strings(column.values))
