@@ -9,6 +9,7 @@ use crate::{
     app::load_example,
     catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
+    ranking::check_texts,
     repository::{Bundle, GoldenResult, Role, run_golden},
     runtime::{Runtime, TensorInfo},
     serving::verified_instance,
@@ -77,7 +78,13 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
 
 fn check_data(bundle: &Bundle, limits: &Limits, report: &mut Report) -> Result<(), String> {
     let faulty = |fault| bundle.faulty(vec![fault]).to_string();
-    match (&bundle.manifest.catalogue, Catalogue::load(bundle).map_err(faulty)?) {
+    let catalogue = Catalogue::load(bundle).map_err(faulty)?;
+    let texts = check_texts(bundle, catalogue.as_ref());
+    for name in texts.map_err(|faults| bundle.faulty(faults).to_string())? {
+        let tokenizer = &bundle.manifest.texts[&name].tokenizer;
+        report.row(format!("text {name}"), format!("{tokenizer} reads"));
+    }
+    match (&bundle.manifest.catalogue, catalogue) {
         (Some(spec), Some(catalogue)) => report.row(
             "catalogue",
             format!("{} items, {} features", catalogue.len(), spec.columns.len()),

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::{
     batching::Ran,
     deadline::Deadline,
@@ -19,6 +21,9 @@ use crate::{
     tensor::Tensor,
     users::SingleFlight,
 };
+
+/// Texts that are tokenised without having the thread's other tasks moved away, in bytes: a few milliseconds of work.
+const MOST_TEXT_BYTES_BETWEEN_TASKS: usize = 32 << 10;
 
 /// A request that is ready to run.
 struct Prepared {
@@ -99,14 +104,16 @@ impl Engine {
         times.user = begun.elapsed();
 
         let begun = Instant::now();
-        let inputs = ranker.plan.build(&Sources {
+        let sources = Sources {
             request,
             scored: &located.scored,
             rows: &located.rows,
             history: &user.history,
             embedding: &user.embedding,
             deadline,
-        })?;
+        };
+        let heavy = ranker.plan.text_bytes(request) > MOST_TEXT_BYTES_BETWEEN_TASKS;
+        let inputs = aside(heavy, || ranker.plan.build(&sources))?;
         times.features = begun.elapsed();
         Ok(Prepared { located, user, inputs })
     }
@@ -135,6 +142,15 @@ impl Engine {
     /// The published models.
     pub fn registry(&self) -> &Registry<Model> {
         &self.parts.registry
+    }
+}
+
+/// Does work on this thread; where it is heavy, lets another thread take over the tasks that wait for this one.
+fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) if heavy => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

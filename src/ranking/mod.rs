@@ -12,7 +12,7 @@ mod user_side;
 
 pub use engine::Engine;
 pub use error::{FieldFault, RankError, Stage};
-pub use features::{FeatureDescription, FeatureScope};
+pub use features::{FeatureDescription, FeatureScope, check_texts};
 pub use models::{Encoder, Model, Ranker};
 pub use parts::{EngineOptions, EngineParts};
 pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};

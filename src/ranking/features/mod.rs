@@ -16,3 +16,4 @@ pub use description::{FeatureDescription, FeatureScope};
 pub(super) use history::HistoryInput;
 pub(super) use plan::{FeaturePlan, load_vocabularies};
 pub(super) use sources::Sources;
+pub use text::check_texts;

@@ -19,7 +19,7 @@ use crate::{
             user_item::{UserItemFeature, UserItems},
             values::ValueRule,
         },
-        request::{Column, RankRequest},
+        request::{Column, RankRequest, Values},
     },
     repository::{Bundle, DimSpec, Fault, InputSpec, Layout, Source},
     tensor::{Tensor, TensorData},
@@ -121,6 +121,18 @@ impl FeaturePlan {
     /// The features that a request may bring.
     pub(in crate::ranking) fn described(&self) -> &[FeatureDescription] {
         &self.described
+    }
+
+    /// How much text of the request may have to be tokenised.
+    pub(in crate::ranking) fn text_bytes(&self, request: &RankRequest) -> usize {
+        if self.texts.is_empty() {
+            return 0;
+        }
+        let texts = request.candidates.columns.iter().filter_map(|column| match &column.values {
+            Values::Strings(all) => Some(all.iter().map(String::len).sum::<usize>()),
+            _ => None,
+        });
+        texts.sum()
     }
 
     /// Makes one tensor for each input, in the order of the manifest.

@@ -87,6 +87,17 @@ pub(super) fn load(
     all.collect::<Result<_, Fault>>().map_err(|fault| vec![fault])
 }
 
+/// Reads the texts of a bundle as its load does; returns their names.
+///
+/// # Errors
+/// The [`Fault`] of a tokenizer or a template.
+pub fn check_texts(
+    bundle: &Bundle,
+    catalogue: Option<&Catalogue>,
+) -> Result<Vec<String>, Vec<Fault>> {
+    load(bundle, catalogue).map(|texts| texts.into_keys().collect())
+}
+
 impl TextTemplate {
     fn load(
         bundle: &Bundle,
