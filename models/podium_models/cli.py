@@ -88,6 +88,16 @@ def add_command(
     return parser
 
 
+def add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``tune``, which is one for all kinds."""
+    from podium_models.tuning.commands import add_arguments
+
+    text = "search a declared space of settings, or go on searching"
+    parser = commands.add_parser("tune", help=text, description=text)
+    add_run(parser)
+    add_arguments(parser)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -97,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_prepare(commands)
     train = add_command(commands, "train", "train, or go on training, and write the graphs")
     add_settings(train)
+    add_tune(commands)
     evaluate = add_command(
         commands, "evaluate", "measure held-out data, offline or through a running server"
     )

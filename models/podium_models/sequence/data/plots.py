@@ -57,7 +57,8 @@ def time_edges(data: Interactions) -> npt.NDArray[np.float64]:
     if is_timed(data):
         return np.linspace(times.min(), times.max() + 1, BINS + 1)
     last = int(np.percentile(times, 99.5)) + 1
-    return np.arange(0, last + 1 + last // BINS, 1 + last // BINS) - 0.5
+    step = 1.0 + last // BINS
+    return np.arange(-0.5, last + step, step, dtype=np.float64)
 
 
 def label_time(axes: Axes, data: Interactions) -> None:
