@@ -98,6 +98,17 @@ def add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     add_arguments(parser)
 
 
+def add_compress(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``compress``, whose arguments are one for all kinds."""
+    from podium_models.compression.commands import add_arguments
+
+    text = "make a trained model smaller or quicker, and measure what that costs"
+    parser = commands.add_parser("compress", help=text, description=text)
+    add_run(parser)
+    add_settings(parser)
+    add_arguments(parser)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Builds the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -115,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--requests", type=int, help="with --target: send only this many requests"
     )
+    add_compress(commands)
     export = add_command(commands, "export", "write the bundles that Podium serves")
     for command in (evaluate, export):
         command.add_argument(

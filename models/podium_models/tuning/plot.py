@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from optuna.trial import FrozenTrial, TrialState
 
 from podium_models.tuning.space import Parameter, to_text
@@ -29,6 +29,16 @@ def draw_course(axes: Axes, numbers: list[int], values: list[float]) -> None:
     axes.legend(fontsize=8)
 
 
+def bounds(parameter: Parameter) -> tuple[float, float]:
+    """Returns the ends of a range's axis, with a margin of a twentieth on either side."""
+    low, high = parameter.low, parameter.high
+    if parameter.log:
+        margin = (high / low) ** 0.05
+        return low / margin, high * margin
+    margin = (high - low) * 0.05
+    return low - margin, high + margin
+
+
 def draw_parameter(
     axes: Axes, parameter: Parameter, given: list[bool | int | float | str], values: list[float]
 ) -> None:
@@ -41,6 +51,10 @@ def draw_parameter(
     else:
         axes.plot([float(one) for one in given], values, "o", markersize=4)
         axes.set_xscale("log" if parameter.log else "linear")
+        axes.set_xlim(*bounds(parameter))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        if parameter.whole and not parameter.log:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(parameter.name)
 
 
