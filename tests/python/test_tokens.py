@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 
 import search
 import special
 from bundle import write
 from client import Client
 from server import Server
-
-tokenizers = pytest.importorskip("tokenizers", reason="the package tokenizers is not installed")
 
 Product = tuple[str, str]
 WIDTH = 64
