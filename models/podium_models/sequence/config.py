@@ -92,9 +92,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sasrec": (
         "model.attributes=false",
         "model.dense=false",
+        "model.expansion=1",
         "train.loss=bce",
-        "train.validate_every=10",
-        "train.epochs=400",
+        "train.learning_rate=0.002",
+        "train.average=0.995",
+        "train.validate_every=5",
+        "train.epochs=200",
     ),
     "best": (
         "model.width=128",
