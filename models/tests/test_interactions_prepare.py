@@ -12,7 +12,6 @@ import pytest
 from podium_models.cli import main
 from podium_models.sequence.data.interactions import load_interactions
 
-
 PLOTS = ("history_lengths", "item_popularity", "events_over_time", "splits")
 
 

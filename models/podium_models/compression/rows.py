@@ -19,7 +19,7 @@ LEAST, UNIT = "rows.least", "rows.unit"
 
 def constants() -> list[onnx.TensorProto]:
     """Returns the scalars that every rounded product shares."""
-    values = {
+    values: dict[str, np.ndarray] = {
         ZERO: np.array(128, np.uint8),
         HALF_RANGE: np.array(1.0 / 127.0, np.float32),
         LEAST: np.array(1e-12, np.float32),

@@ -82,7 +82,7 @@ THRESHOLDS: Floats = np.round(np.arange(0.02, 0.99, 0.01), 2)
 def best_threshold(scores: Floats, truth: Flags, thresholds: Floats = THRESHOLDS) -> float:
     """Returns the threshold with the best micro F1, the lowest of equals.
 
-    It belongs on validation data, never on what is reported. ``scores``, ``truth`` [groups, labels].
+    It is chosen on validation data. ``scores``, ``truth`` [groups, labels].
     """
     reached = [float(micro_f1(confusion(scores >= one, truth))) for one in thresholds]
     return float(thresholds[int(np.argmax(reached))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from tqdm import tqdm
@@ -59,7 +60,7 @@ def choose_format(log: LogOptions) -> str:
     return next(iter(formats.values()))
 
 
-def check_texts(log: LogOptions, bar: tqdm[None]) -> int:
+def check_texts(log: LogOptions, bar: Any) -> int:
     """Checks CSV files from end to end and returns their number of lines."""
     lines = 0
     for path in log.files:
