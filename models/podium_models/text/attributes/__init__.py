@@ -1,0 +1,1 @@
+"""Predicts a product's attributes from its title and brand: many labels at once."""

@@ -1,0 +1,1 @@
+"""Measures rankers on judged lists: offline by cross-validation, and through a running server."""

@@ -1,0 +1,1 @@
+"""Writes graphs and the bundle ``electronics-search``."""

@@ -1,0 +1,1 @@
+"""The networks: a small BERT that starts as MiniLM, and the rankers made of it."""

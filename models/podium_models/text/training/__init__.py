@@ -1,0 +1,1 @@
+"""Trains encoders: towards a teacher's vectors, and towards judged lists."""
