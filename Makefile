@@ -1,6 +1,6 @@
 # Every target is one line of `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help serve build test test-rust test-python check bench clean
+.PHONY: help serve build test test-rust test-python test-models check bench clean
 
 # Flags for `make serve` and `make bench`, such as ARGS='--listen 127.0.0.1:9000'.
 ARGS ?=
@@ -27,6 +27,9 @@ test-rust: ## Run the Rust tests alone.
 test-python: ## Run the Python tests alone, against the debug build.
 	@scripts/test python
 
+test-models: ## Train tiny models end to end and serve them (installs PyTorch once; MODELS_PYTHON=... uses your own).
+	@scripts/test-models
+
 check: ## Check formatting, lints and documentation of the Rust code.
 	@cargo fmt --check
 	@cargo clippy --all-targets --locked -- -D warnings
@@ -36,5 +39,5 @@ bench: ## Run the benchmarks (ARGS='...' passes flags to cargo bench).
 	@scripts/fetch-onnxruntime
 	@cargo bench --locked $(ARGS)
 
-clean: ## Remove what was built and fetched: target, .venv, .onnxruntime.
-	@rm -rf target .venv .onnxruntime scripts/proto-lint/node_modules
+clean: ## Remove what was built and fetched: target, .venv, models/.venv, .onnxruntime.
+	@rm -rf target .venv models/.venv .onnxruntime scripts/proto-lint/node_modules
