@@ -114,7 +114,7 @@ def test_train_evaluate_export(tmp_path):
     assert 0 <= results["best-1"]["all_items"]["ndcg@10"][0] <= 1
     bundles = Published(tmp_path / "models", "shop", 3)
     trained = best_trained(run, None)
-    export(bundles, trained, data, config(), False)
+    export(bundles, trained, data, whole=False)
     manifest = tomllib.loads((bundles.ranker_directory / "model.toml").read_text(encoding="utf-8"))
     assert manifest["encoder"] == {"name": "shop-encoder", "version": 3}
     golden = json.loads((bundles.encoder_directory / "golden.json").read_text(encoding="utf-8"))

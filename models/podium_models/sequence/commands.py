@@ -57,6 +57,8 @@ def add_options(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "export":
         text = "sequence: the trained model (default: the best on validation)"
         parser.add_argument("--trained", metavar="NAME", help=text)
+        text = "sequence: ship the graphs that `compress` made by this method"
+        parser.add_argument("--compressed", metavar="METHOD", help=text)
         text = "sequence: ship histories with the test items (default: end before them)"
         parser.add_argument("--whole-histories", action="store_true", help=text)
     if command in ("evaluate", "export"):
@@ -115,13 +117,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Writes the encoder's and the ranker's bundle of one trained model."""
-    from podium_models.sequence.config import Config
     from podium_models.sequence.export import bundle
     from podium_models.sequence.export.published import published_of
     from podium_models.sequence.training.run import best_trained
-    from podium_models.settings import read_config
 
     trained = best_trained(arguments.run, arguments.trained)
-    config = read_config(trained, Config())
     bundles, data = published_of(arguments), data_of(arguments.run)
-    bundle.export(bundles, trained, data, config, arguments.whole_histories)
+    whole, method = arguments.whole_histories, arguments.compressed
+    bundle.export(bundles, trained, data, whole=whole, method=method)

@@ -86,12 +86,29 @@ def test_graphs_are_compressed(folder, method):
     assert (found.parent / "ranker.onnx").is_file()
 
 
+def test_a_smaller_model_follows_a_trained_one(folder):
+    run = folder / "run"
+    teacher = run / "trained" / "best-1"
+    given = ("compress", "--run", run, "--trained", teacher.name, "--method", "distil")
+    train_models(*given, "--max-loss", "0.3", "--set", "train.epochs=80")
+    student = teacher.with_name(f"{teacher.name}-distil")
+    report = json.loads((student / "compression.json").read_text())
+    assert report["after"]["size_bytes"] < report["before"]["size_bytes"]
+    assert report["after"]["quality"]["ndcg@10"] > 0.3
+    export = ("export", "--run", run, "--models", folder / "small", "--bundle", "tiny")
+    train_models(*export, "--trained", student.name)
+    train_models(*export, "--trained", teacher.name, "--compressed", "int8-dynamic")
+    for bundle in sorted((folder / "small").glob("*/1")):
+        podium("check", bundle)
+
+
 def test_the_model_learns_and_is_served_as_it_was_measured(folder):
     run, repository = folder / "run", folder / "models"
     train_models("evaluate", "--run", run)
-    (metrics,) = (run / "trained").glob("*/metrics.json")
-    assert json.loads(metrics.read_text())["all_items"]["ndcg@10"][0] > 0.5
-    train_models("export", "--run", run, "--models", repository, "--bundle", "tiny")
+    metrics = json.loads((run / "trained" / "best-1" / "metrics.json").read_text())
+    assert metrics["all_items"]["ndcg@10"][0] > 0.5
+    export = ("export", "--run", run, "--models", repository, "--bundle", "tiny")
+    train_models(*export, "--trained", "best-1")
     for bundle in sorted(repository.glob("*/1")):
         podium("check", bundle)
     with serving(repository, folder / "server.log") as address:

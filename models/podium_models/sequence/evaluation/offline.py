@@ -22,7 +22,7 @@ from podium_models.sequence.evaluation.measures import user_metrics
 from podium_models.sequence.evaluation.metrics_file import METRICS_FILE
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair, GraphScorer
 from podium_models.sequence.evaluation.ranks import Ranks, Score, rank_held_out, score_batches
-from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE
+from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE, graphs_of
 from podium_models.settings import read_config
 
 CUTS = (5, 10, 20)
@@ -98,7 +98,8 @@ def summary(ranks: Ranks, data: Interactions, config: Config) -> dict[str, Any]:
 def measure_model(where: Path, data: Interactions, parts: HeldOut, sampled: bool) -> dict[str, Any]:
     """Measures one trained model with its graphs in ONNX Runtime and writes ``metrics.json``."""
     config = read_config(where, Config())
-    graphs = GraphPair(where / "graphs" / ENCODER_FILE, where / "graphs" / RANKER_FILE)
+    source = graphs_of(where)
+    graphs = GraphPair(source / ENCODER_FILE, source / RANKER_FILE)
     score = GraphScorer(graphs, data.items.size)
     ranks = rank_held_out(data, parts, config.model.max_length, score)
     result = {"users": len(parts.users), "all_items": summary(ranks, data, config)}

@@ -11,6 +11,7 @@ import numpy as np
 from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.evaluation.histories import held_out
 from podium_models.sequence.evaluation.offline import baseline, measure_model
+from podium_models.sequence.export.files import GRAPHS
 from podium_models.sequence.training.run import trained_directories
 
 SHOWN = ("hr@5", "ndcg@5", "hr@10", "ndcg@10", "hr@20", "ndcg@20", "mrr", "auc")
@@ -61,7 +62,7 @@ def evaluate_run(run: Path, data: Interactions, only: str | None, sampled: bool)
     directories = [
         one for one in trained_directories(run) if only in (None, one.name, recipe_of(one.name))
     ]
-    directories = [one for one in directories if (one / "graphs").is_dir()]
+    directories = [one for one in directories if (one / GRAPHS).is_dir()]
     if not directories:
         raise FileNotFoundError(f"{run} holds no trained model of that name; run `train` first")
     parts = held_out(data, "test")

@@ -19,7 +19,7 @@ from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.data.padding import pad
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair
 from podium_models.sequence.export.card import encoder_card, ranker_card
-from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE
+from podium_models.sequence.export.files import ENCODER_FILE, RANKER_FILE, graphs_of
 from podium_models.sequence.export.manifest import (
     CATALOGUE,
     HISTORIES,
@@ -28,6 +28,7 @@ from podium_models.sequence.export.manifest import (
     ranker_manifest,
 )
 from podium_models.sequence.export.published import Published
+from podium_models.settings import read_config
 
 EXAMPLE_ITEMS = 100
 
@@ -111,17 +112,22 @@ def write_catalogue(directory: Path, data: Interactions) -> list[str]:
 
 
 def export(
-    bundles: Published, trained: Path, data: Interactions, config: Config, whole: bool
+    bundles: Published,
+    trained: Path,
+    data: Interactions,
+    *,
+    whole: bool,
+    method: str | None = None,
 ) -> None:
-    """Writes both bundles of a trained model's directory.
+    """Writes both bundles of a trained model's directory, with graphs compressed by a method.
 
     Unless ``whole``, the shipped histories end before the test items.
     """
-    if not (trained / "graphs" / RANKER_FILE).is_file():
-        raise FileNotFoundError(f"{trained} has no graphs; run `train` first")
+    config = read_config(trained, Config())
+    source = graphs_of(trained, method)
     encoder, ranker = fresh(bundles.encoder_directory), fresh(bundles.ranker_directory)
-    shutil.copyfile(trained / "graphs" / ENCODER_FILE, encoder / MODEL)
-    shutil.copyfile(trained / "graphs" / RANKER_FILE, ranker / MODEL)
+    shutil.copyfile(source / ENCODER_FILE, encoder / MODEL)
+    shutil.copyfile(source / RANKER_FILE, ranker / MODEL)
     graphs = GraphPair(encoder / MODEL, ranker / MODEL)
     for directory, golden in zip((encoder, ranker), golden_files(data, graphs), strict=True):
         (directory / ITEMS).write_text(data.items.to_text(), encoding="utf-8")

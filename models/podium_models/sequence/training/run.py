@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium_models.sequence.config import KIND, Config
 from podium_models.sequence.data.interactions import Interactions
-from podium_models.sequence.export.files import RANKER_FILE
+from podium_models.sequence.export.files import GRAPHS, RANKER_FILE
 from podium_models.sequence.export.graphs import write_graphs
 from podium_models.sequence.training.curves import draw_curves
 from podium_models.sequence.training.loop import CURVES, HISTORY, METRIC, load_model, train
@@ -50,7 +50,7 @@ def train_one(where: Path, data: Interactions, config: Config) -> float:
         teacher = load_model(path, data, read_config(path, Config()))
     entries = train(where, data, config, teacher)
     model = load_model(where, data, config)
-    write_graphs(model, data, where / "graphs")
+    write_graphs(model, data, where / GRAPHS)
     draw_curves(entries, where / CURVES)
     return max(one[METRIC] for one in entries if METRIC in one)
 
@@ -71,7 +71,7 @@ def validation_of(where: Path) -> float:
 
 def best_trained(run: Path, name: str | None) -> Path:
     """Finds a trained model by name, or the best on validation."""
-    found = [one for one in trained_directories(run) if (one / "graphs" / RANKER_FILE).is_file()]
+    found = [one for one in trained_directories(run) if (one / GRAPHS / RANKER_FILE).is_file()]
     if name is not None:
         found = [one for one in found if one.name == name]
     if not found:
