@@ -92,11 +92,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "sasrec": (
         "model.attributes=false",
         "model.dense=false",
-        "model.expansion=1",
+        "model.expansion=4",
         "train.loss=bce",
-        "train.learning_rate=0.002",
-        "train.average=0.995",
+        "train.batch_size=128",
+        "train.average=0.998",
         "train.validate_every=5",
+        "train.patience=8",
         "train.epochs=200",
     ),
     "best": (
