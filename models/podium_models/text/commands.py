@@ -106,8 +106,8 @@ def is_attributes(run: Path) -> bool:
 def train(arguments: argparse.Namespace) -> None:
     """Fine-tunes, or goes on fine-tuning, for every fold and for all queries."""
     config = override(read_config(arguments.run, Config()), arguments.set)
-    write_config(arguments.run, KIND, config)
     if is_attributes(arguments.run):
+        write_config(arguments.run, KIND, config)
         from podium_models.text.attributes.train import train_head
 
         train_head(arguments.run, config)
@@ -136,11 +136,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
         return
     from podium_models.text.evaluation.served import evaluate_served
 
-    evaluate_served(arguments.models, prepared, arguments.target, arguments.requests)
+    evaluate_served(arguments.models, prepared, config, arguments.target, arguments.requests)
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Writes the bundle ``electronics-search``."""
+    """Writes the bundle that ``model.bundle`` names."""
     from podium_models.text.data.prepared import load_prepared
     from podium_models.text.export.bundle import export as export_bundle
 

@@ -22,11 +22,11 @@ from podium_models.text.evaluation.graphs import ALL_GRAPH, GRAPHS, fold_graph, 
 from podium_models.text.evaluation.lists import NDCG, ndcg_at
 from podium_models.text.evaluation.onnx_lists import ListFeeds
 from podium_models.text.forms import BI
+from podium_models.text.names import ACCEPTED, STUDENT, TOKENIZER
 from podium_models.text.texts import FULL, SHORT, VIEWS, product_texts
 
 LATENCY_ROWS = 64
 CALIBRATION_LISTS = 12
-ACCEPTED = "accepted.json"
 
 
 def mean_ndcg(scores: list[np.ndarray], prepared: Prepared) -> float:
@@ -84,7 +84,6 @@ def teacher_graphs(run: Path, prepared: Prepared, config: Config) -> tuple[Path,
 def source_graphs(run: Path, prepared: Prepared, config: Config) -> tuple[Path, Tokenizer]:
     """Returns the student's graphs, or the teacher's where no student was accepted."""
     from podium_models.text.training.export import write_student_graphs
-    from podium_models.text.training.student import STUDENT
 
     if (run / STUDENT / ACCEPTED).is_file():
         return write_student_graphs(run, prepared, config)
@@ -119,7 +118,7 @@ def compress_graphs(
         if (source / name).is_file():
             batches = calibration(fold, tokenizer, prepared, config)
             compress_graph(given.method, source / name, work / name, batches)
-    tokenizer.save(str(work / "tokenizer.json"))
+    tokenizer.save(str(work / TOKENIZER))
     before = measure_graphs(source, tokenizer, prepared, config)
     after = measure_graphs(work, tokenizer, prepared, config)
     notes = notes_of(config)
@@ -143,7 +142,7 @@ def compress_encoder(
     before = measure_graphs(*teacher_graphs(run, prepared, config), prepared, config)
     after = measure_graphs(*after_graphs, prepared, config)
     comparison = Comparison(given.method, NDCG, given.max_loss, before, after, notes_of(config))
-    where = run / (student.STUDENT if given.method == "distil" else f"{GRAPHS}-{given.method}")
+    where = run / (STUDENT if given.method == "distil" else f"{GRAPHS}-{given.method}")
     write_report(where, comparison)
     (where / ACCEPTED).unlink(missing_ok=True)
     try:
@@ -160,6 +159,7 @@ def compress(arguments: argparse.Namespace) -> None:
     run = arguments.run
     config = override(read_config(run, Config()), arguments.set)
     prepared = load_prepared(run)
-    write_config(run, KIND, config)
+    if arguments.method != "distil":
+        write_config(run, KIND, config)
     act = compress_graphs if arguments.method in GRAPH_METHODS else compress_encoder
     act(run, prepared, config, arguments)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from podium_models.text.names import NAME
+
 KIND = "text"
 
 
@@ -19,8 +21,12 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The ranker's form and the student's sizes; ``blocks`` names the teacher's that it keeps."""
+    """The ranker's form and the student's sizes; ``blocks`` names the teacher's that it keeps.
 
+    ``bundle`` is the name that it is served under.
+    """
+
+    bundle: str = NAME
     form: str = "bi"
     blocks: str = "0,1,3,5"
     ffn: int = 1024

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +64,15 @@ def as_lists(products: pl.DataFrame, judgements: pl.DataFrame) -> tuple[RatedLis
         )
         for (query,), group in joined.group_by(["query"], maintain_order=True)
     )
+
+
+def digest(prepared: Prepared) -> str:
+    """Returns a sum over texts, ratings and folds, as 64 hex digits."""
+    found = hashlib.sha256(prepared.products.write_csv().encode())
+    for one in prepared.lists:
+        content = (one.query, one.places.tolist(), one.ratings.tolist(), one.fold)
+        found.update(json.dumps(content).encode())
+    return found.hexdigest()
 
 
 def load_prepared(run: Path) -> Prepared:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from podium_models.measure.bootstrap import Interval, bootstrap
 from podium_models.measure.calibration import brier, expected_calibration_error, reliability
 from podium_models.measure.classification import accuracy
+from podium_models.text import names
 from podium_models.text.config import Config
 from podium_models.text.data.prepared import Prepared
 from podium_models.text.evaluation.bm25 import bm25_scores
@@ -24,7 +25,7 @@ Values = dict[str, dict[str, dict[str, Floats]]]
 """By view, system and metric: one value a mixed list."""
 
 BM25, MINILM, TEACHER, STUDENT = "BM25", "MiniLM, not fine-tuned", "teacher", "student, float32"
-SHIPPED = "student, int8 (shipped)"
+SHIPPED = "int8 (shipped)"
 METRICS_FILE = "metrics.json"
 SHIPPED_GRAPHS = "graphs-int8-dynamic"
 SEED = 7
@@ -47,21 +48,22 @@ def minilm_scores(prepared: Prepared, config: Config) -> dict[str, list[Floats]]
 
 def trained_scores(run: Path, prepared: Prepared, config: Config) -> dict[str, Any]:
     """Scores with the graphs that are there: teacher, student and the shipped form of it."""
+    from tokenizers import Tokenizer
+
     from podium_models.text.compress import teacher_graphs
     from podium_models.text.evaluation.graphs import ALL_GRAPH, GRAPHS, score_graphs
-    from podium_models.text.training.student import STUDENT as STUDENT_DIRECTORY
-    from podium_models.text.training.student import load_student
 
     directory, tokenizer = teacher_graphs(run, prepared, config)
     found = {TEACHER: score_graphs(directory, tokenizer, prepared, config)}
+    student = run / names.STUDENT
     places = {
-        STUDENT: run / STUDENT_DIRECTORY / GRAPHS,
-        SHIPPED: run / SHIPPED_GRAPHS,
+        STUDENT: (student / GRAPHS, student / names.TOKENIZER),
+        SHIPPED: (run / SHIPPED_GRAPHS, run / SHIPPED_GRAPHS / names.TOKENIZER),
     }
-    for name, where in places.items():
+    for name, (where, tokens) in places.items():
         if (where / ALL_GRAPH).is_file():
-            pruned = load_student(run).tokenizer
-            found[name] = score_graphs(where, pruned, prepared, config)
+            own = Tokenizer.from_file(str(tokens))
+            found[name] = score_graphs(where, own, prepared, config)
     return found
 
 

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from podium_models.bundle.manifest import MODEL
 from podium_models.server.stubs import Stubs, load_stubs
-from podium_models.text.config import ModelConfig
+from podium_models.text.config import Config
 from podium_models.text.data.prepared import Prepared
 from podium_models.text.evaluation.lists import ndcg_at
 from podium_models.text.evaluation.onnx_lists import ListFeeds, OnnxRanker
-from podium_models.text.names import NAME, TOKENIZER, VERSION
+from podium_models.text.names import TOKENIZER, VERSION
 from podium_models.text.texts import FULL, SHORT, VIEWS, product_texts
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,6 @@ COLUMNS = {SHORT: ("title", "brand"), FULL: ("title", "brand", "description")}
 def build_request(stubs: Stubs, query: str, products: pl.DataFrame, view: str) -> Any:
     """Builds a ``RankRequest`` of one judged list with the columns of a view."""
     request = stubs.messages.RankRequest(query=query)
-    request.model.name, request.model.version = NAME, VERSION
     request.candidates.ids.extend(products["item"].to_list())
     for name in COLUMNS[view]:
         column = request.candidates.columns.add(name=name)
@@ -53,9 +52,9 @@ def served_scores(response: Any, count: int) -> Floats:
 
 
 def answers(
-    stubs: Stubs, target: str, prepared: Prepared, jobs: list[tuple[int, str]]
+    stubs: Stubs, target: str, bundle: str, prepared: Prepared, jobs: list[tuple[int, str]]
 ) -> Iterator[Floats]:
-    """Sends one request a list and view, and yields scores."""
+    """Sends one request a list and view to a bundle's first version, and yields scores."""
     import grpc
 
     with grpc.insecure_channel(target) as channel:
@@ -63,6 +62,7 @@ def answers(
         for place, view in jobs:
             one = prepared.lists[place]
             request = build_request(stubs, one.query, prepared.products[one.places], view)
+            request.model.name, request.model.version = bundle, VERSION
             try:
                 response = rank(request, timeout=DEADLINE_SECONDS)
             except grpc.RpcError as error:
@@ -76,17 +76,21 @@ def same_order(served: Floats, offline: Floats) -> bool:
     return bool((np.diff(ranked) <= TOLERANCE).all())
 
 
-def evaluate_served(models: Path, prepared: Prepared, target: str, requests: int | None) -> None:
+def evaluate_served(
+    models: Path, prepared: Prepared, config: Config, target: str, requests: int | None
+) -> None:
     """Compares server and offline scores of judged lists; ``requests`` sends only so many.
 
     Raises ``AssertionError`` where a score differs by more than 1e-4 or an order differs.
     """
-    directory = models / NAME / str(VERSION)
+    directory = models / config.model.bundle / str(VERSION)
+    if not (directory / MODEL).is_file():
+        raise FileNotFoundError(f"{directory} holds no bundle; run `export` first")
     tokenizer = Tokenizer.from_file(str(directory / TOKENIZER))
-    ranker = OnnxRanker(directory / MODEL, ListFeeds(tokenizer, ModelConfig()))
+    ranker = OnnxRanker(directory / MODEL, ListFeeds(tokenizer, config.model))
     jobs = [(place, view) for place in range(len(prepared.lists)) for view in VIEWS][:requests]
     worst, reached = 0.0, {view: ([], []) for view in VIEWS}  # type: ignore[var-annotated]
-    found = answers(load_stubs(), target, prepared, jobs)
+    found = answers(load_stubs(), target, config.model.bundle, prepared, jobs)
     for (place, view), served in zip(jobs, tqdm(found, total=len(jobs)), strict=True):
         one = prepared.lists[place]
         texts = product_texts(prepared.products[one.places], view)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -11,10 +12,10 @@ from podium_models.text.config import Config
 from podium_models.text.data.prepared import Prepared
 from podium_models.text.evaluation.graphs import ALL_GRAPH, GRAPHS, write_fold_graphs
 from podium_models.text.export.graph import write_graph
+from podium_models.text.names import STUDENT
 from podium_models.text.nn.served import bare, merged
 from podium_models.text.nn.shrink import shrink
 from podium_models.text.training.student import (
-    STUDENT,
     load_student,
     pruned_tokenizer,
     unjudged,
@@ -24,10 +25,15 @@ from podium_models.text.training.teacher import TEACHER, Base, load_base, load_t
 Written = tuple[Path, Tokenizer]
 
 
+def newer(graph: Path, sources: Iterable[Path]) -> bool:
+    """Says whether a graph is there and was written after all its sources."""
+    return graph.is_file() and all(one.stat().st_mtime <= graph.stat().st_mtime for one in sources)
+
+
 def write_graphs(base: Base, where: Path, prepared: Prepared, config: Config) -> Written:
-    """Writes the graphs of an encoder with the tops that stand beside them, once."""
+    """Writes the graphs of an encoder with the tops beside them, where they are not newer."""
     directory = where / GRAPHS
-    if not (directory / ALL_GRAPH).is_file():
+    if not newer(directory / ALL_GRAPH, where.glob("*.pt")):
         shutil.rmtree(directory, ignore_errors=True)
         write_fold_graphs(
             directory,

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from podium_models.text.config import Config
+from podium_models.settings import write_config
+from podium_models.text.config import KIND, Config
 from podium_models.text.data.prepared import Prepared
+from podium_models.text.names import STUDENT, TOKENIZER
 from podium_models.text.nn.bert import Bert
 from podium_models.text.nn.embed import embed_texts
 from podium_models.text.nn.shrink import shrink
@@ -17,10 +19,10 @@ from podium_models.text.tokens.batches import without_limits
 from podium_models.text.tokens.pruning import choose_pieces, piece_counts, prune
 from podium_models.text.training.corpus import ProductText, make_corpus
 from podium_models.text.training.distil import DistilPlan, Lesson, distil
+from podium_models.text.training.resume import hold, settings_of
 from podium_models.text.training.teacher import Base, fit_folds, load_base
 
-STUDENT = "student"
-TOKENIZER, ENCODER, VECTORS = "tokenizer.json", "encoder.pt", "vectors.npy"
+ENCODER, VECTORS = "encoder.pt", "vectors.npy"
 
 
 def unjudged(prepared: Prepared) -> list[ProductText]:
@@ -74,7 +76,8 @@ def make_student(run: Path, prepared: Prepared, config: Config) -> None:
     """
     torch.set_num_threads(config.train.threads)
     where, settings = run / STUDENT, config.distil
-    where.mkdir(parents=True, exist_ok=True)
+    hold(where, settings_of(prepared, config, "train", "model", "distil"))
+    write_config(run, KIND, config)
     base, products = load_base(), unjudged(prepared)
     tokenizer, ids = pruned_tokenizer(base, products, config.model.vocabulary)
     tokenizer.save(str(where / TOKENIZER))

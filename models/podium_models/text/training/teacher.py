@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from podium_models.text.config import Config
+from podium_models.settings import write_config
+from podium_models.text.config import KIND, Config
 from podium_models.text.data.prepared import Prepared
 from podium_models.text.nn.bert import Bert
 from podium_models.text.nn.minilm import load_minilm, minilm_directory
@@ -18,6 +19,7 @@ from podium_models.text.nn.ranker import Top
 from podium_models.text.training.distil import save_atomically
 from podium_models.text.training.examples import Examples, read_examples
 from podium_models.text.training.finetune import Entry, Task, fit, subset_of
+from podium_models.text.training.resume import hold, settings_of
 
 TEACHER, HISTORY, CURVES = "teacher", "history.json", "curves.png"
 ALL = "all"
@@ -57,12 +59,17 @@ def tested_products(prepared: Prepared, name: str) -> np.ndarray:
 def fit_fold(
     base: Base, examples: Examples, prepared: Prepared, name: str, config: Config
 ) -> tuple[Top, list[Entry]]:
-    """Fits one fold's top, on queries and products that the fold does not test."""
+    """Fits one fold's top, on queries and products that the fold does not test.
+
+    Raises ``ValueError`` where no list is left: every product is judged for a tested query too.
+    """
     top = Top(base.bert, config.model.form, config.train.tuned_blocks)
     train, validation = split_lists(prepared, name, config)
     subset = subset_of(examples, prepared.lists, train, tested_products(prepared, name))
     task = Task(examples, prepared.lists, subset, validation)
     label = "all queries" if name == ALL else f"without fold {name}"
+    if not subset.lists:
+        raise ValueError(f"{label}: no list is left to train on, as all products are tested")
     return top, fit(top, task, config.train, label)
 
 
@@ -98,5 +105,9 @@ def fit_folds(base: Base, where: Path, prepared: Prepared, config: Config) -> No
 
 def train_teacher(run: Path, prepared: Prepared, config: Config) -> None:
     """Fine-tunes MiniLM on every fold's training queries, and on all queries."""
+    settings = settings_of(prepared, config, "train")
+    of_model = {f"model.{name}": getattr(config.model, name) for name in ("form", "product_tokens")}
+    hold(run / TEACHER, {**settings, **of_model})
+    write_config(run, KIND, config)
     fit_folds(load_base(), run / TEACHER, prepared, config)
     print("each is measured by `evaluate` on the queries it has not seen")
