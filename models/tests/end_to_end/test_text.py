@@ -31,7 +31,7 @@ def write_shop(folder):
     lines = []
     for place, noun in enumerate(NOUNS):
         for n, name in enumerate(names):
-            if noun in name or (n - place) % len(NOUNS) == 1 and n // len(NOUNS) % 2 == place % 2:
+            if noun in name or ((n - place) % len(NOUNS) == 1 and n // len(NOUNS) % 2 == place % 2):
                 lines.append(f"{noun},p{n:02},{3 if noun in name else 0}")
     lines += ["printer,unknown,3", ",p01,1"]
     (folder / "ratings.csv").write_text("query,product,grade\n" + "\n".join(lines) + "\n")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
@@ -29,13 +31,15 @@ def write_catalogue(
         title = (title + " " + pl.col("description")).str.strip_chars()
     table = products.table.filter(fits).with_columns(title).select(HEADER)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as raw:
-        packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=9, mtime=0)
-        with packed if path.name.endswith(".gz") else raw as out:
-            out.write((",".join(HEADER) + "\n").encode())
-            for part in table.iter_slices(SLICE):
-                buffer = io.BytesIO()
-                part.write_csv(buffer, include_header=False)
-                out.write(buffer.getvalue())
+    with path.open("wb") as raw, ExitStack() as stack:
+        out: BinaryIO | gzip.GzipFile = raw
+        if path.name.endswith(".gz"):
+            packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=9, mtime=0)
+            out = stack.enter_context(packed)
+        out.write((",".join(HEADER) + "\n").encode())
+        for part in table.iter_slices(SLICE):
+            buffer = io.BytesIO()
+            part.write_csv(buffer, include_header=False)
+            out.write(buffer.getvalue())
     long_ids = products.table.height - table.height
     return {**products.counts, "products_with_long_ids": long_ids, "written": table.height}

@@ -42,7 +42,8 @@ class Index:
             rarity = np.log(
                 1.0 + (total - self.documents[word] + 0.5) / (self.documents[word] + 0.5)
             )
-            scores += rarity * count * (k1 + 1.0) / (count + norm)
+            weight = count * (k1 + 1.0)
+            scores += rarity * np.divide(weight, count + norm, out=weight, where=count > 0)
         return scores
 
 
