@@ -43,7 +43,7 @@ def test_prepared_data_survives_the_disk(prepared, tmp_path):
 
 
 def test_preparing_twice_gives_the_same(prepared, config):
-    from conftest import made_up_journey
+    from made_up import made_up_journey
 
     from podium_models.ranker.prepare import build_prepared
 

@@ -5,36 +5,63 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from conftest import made_up_journey
+from made_up import made_up_journey
 
 from podium_models.ranker.data.assemble import encoder_inputs, raw_columns
 from podium_models.ranker.data.gaps import gap_days
 from podium_models.ranker.data.histories import build_histories
+from podium_models.ranker.data.labels import label_columns, label_count, label_of
+from podium_models.ranker.data.signatures import LABEL_FEATURES
 from podium_models.ranker.data.transforms import CANDIDATE_TRANSFORMS, Transform
-from podium_models.ranker.data.user_item import relate
+from podium_models.ranker.data.user_item import count_and_age
+from podium_models.ranker.data.visits import visits_at
 from podium_models.ranker.prepare import number_items
 
 NEVER = 365.0
 
 
-def brute_force(items, days, candidate, category_of):
-    """Computes own_count, own_age and category_count of one candidate by looking at every event."""
-    same = [day for item, day in zip(items, days, strict=True) if item == candidate]
-    alike = sum(category_of[item] == category_of[candidate] for item in items)
-    return len(same), (max(days) - max(same) if same else NEVER), alike
+def brute_force(keys, days, key):
+    """Counts one key's events and finds the age of its latest by looking at every event."""
+    same = [day for one, day in zip(keys, days, strict=True) if one == key]
+    return len(same), max(days) - max(same) if same else NEVER
 
 
 @pytest.mark.parametrize("events", [0, 1, 5, 60])
-def test_user_item_features_equal_counting(events):
+def test_counts_and_ages_equal_looking_at_every_event(events):
     random = np.random.default_rng(events)
-    category_of = np.concatenate([[0, 1], random.integers(2, 6, 20)])
-    items = random.integers(2, 22, events)
+    keys = random.integers(2, 22, events)
     days = np.sort(random.integers(100, 130, events))
-    candidates = np.arange(1, 22)
-    related = relate(items, days, candidates, category_of, NEVER)
-    for place, candidate in enumerate(candidates):
-        wanted = brute_force(items.tolist(), days.tolist(), candidate, category_of)
-        assert tuple(float(column[place]) for column in related) == wanted
+    related = count_and_age(keys, days, 23, NEVER)
+    for key in range(23):
+        wanted = brute_force(keys.tolist(), days.tolist(), key)
+        assert (float(related.events[key]), float(related.age[key])) == wanted
+
+
+def test_label_columns_relate_the_bounded_history_to_every_label(prepared):
+    visits = visits_at(np.array([0, 11, 5]), np.array([44, 44, 50]), 43)
+    columns = label_columns(prepared, visits)
+    for label, names in LABEL_FEATURES.items():
+        mapped = label_of(prepared, label)
+        for place, household in enumerate(visits.household):
+            items, days = prepared.histories.recent(int(household), 43, 16)
+            keys = mapped[items].tolist()
+            for key in range(label_count(prepared, label)):
+                wanted = brute_force(keys, days.tolist(), key)
+                assert tuple(float(columns[name][place, key]) for name in names) == wanted
+
+
+def test_candidates_take_the_values_of_their_labels(prepared):
+    visits = visits_at(np.array([0, 3]), np.array([44, 45]), 43)
+    chosen, columns = np.tile(np.arange(12), (2, 1)), label_columns(prepared, visits)
+    raw = raw_columns(prepared, visits, chosen, columns)
+    assert list(raw) == list(CANDIDATE_TRANSFORMS)
+    for place in range(2):
+        items = prepared.pairs.candidates[prepared.pairs.row[visits.household[place], 43]]
+        for label, names in LABEL_FEATURES.items():
+            mapped = label_of(prepared, label)
+            for name in names:
+                wanted = [columns[name][place, mapped[item]] for item in items]
+                assert raw[name][place].tolist() == wanted
 
 
 def item_purchases(prepared):
@@ -101,10 +128,10 @@ def test_encoder_inputs_are_right_padded_and_never_empty(prepared):
 
 
 def test_display_and_mailer_are_of_the_target_week(prepared):
-    pairs = prepared.pairs.row[[0, 0], [43, 43]]
+    visits = visits_at(np.array([0, 0]), np.array([44, 45]), 43)
     chosen = np.tile(np.arange(12), (2, 1))
-    raw = raw_columns(prepared, pairs, np.array([43, 43]), np.array([44, 45]), chosen)
-    items = prepared.pairs.candidates[pairs[0]]
+    raw = raw_columns(prepared, visits, chosen, label_columns(prepared, visits))
+    items = prepared.pairs.candidates[prepared.pairs.row[0, 43]]
     for name in ("display", "mailer"):
         grid = getattr(prepared.features, name)
         assert raw[name].tolist() == [grid[44][items].tolist(), grid[45][items].tolist()]

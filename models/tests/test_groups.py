@@ -29,7 +29,7 @@ def test_relevance_and_counts_equal_walking_over_events(prepared, config):
     groups = build_groups(prepared, config.split.test_weeks, 43)
     for place in range(len(groups.week)):
         bought = bought_in(prepared, groups.household[place], groups.week[place])
-        candidates = prepared.pairs.candidates[groups.pair[place]]
+        candidates = groups.candidates(prepared)[place]
         assert groups.bought[place] == len(bought)
         assert groups.relevant[place].tolist() == [int(item) in bought for item in candidates]
 
@@ -37,13 +37,13 @@ def test_relevance_and_counts_equal_walking_over_events(prepared, config):
 def test_all_test_weeks_share_one_frozen_candidate_set(prepared, config):
     groups = build_groups(prepared, config.split.test_weeks, 43)
     for household in np.unique(groups.household):
-        assert len(set(groups.pair[groups.household == household].tolist())) == 1
+        assert len(set(groups.pairs(prepared)[groups.household == household].tolist())) == 1
 
 
 def test_frequency_orders_by_count_then_popularity(prepared, config):
     groups = build_groups(prepared, config.split.test_weeks, 43)
-    popularity = prepared.features.popularity[43][prepared.pairs.candidates[groups.pair]]
-    count = prepared.pairs.own_count[groups.pair].astype(int)
+    popularity = prepared.features.popularity[43][groups.candidates(prepared)]
+    count = prepared.pairs.own_count[groups.pairs(prepared)].astype(int)
     bounded = frequency_scores(prepared, groups, 43)
     whole = lifetime_frequency_scores(prepared, groups, 43)
     assert (np.floor(bounded) == count).all()

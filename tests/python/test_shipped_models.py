@@ -97,10 +97,11 @@ def test_500_requests_score_as_onnx_runtime_does(groceries: Client, ranker: Refe
             context=[column("week", [asked.context["week"]])],
             candidates={"ids": ids, "columns": [column(name, values) for name, values in columns.items()]},
         )
-        purchase, interest = ranker.scores(asked)
+        purchase, *interests = ranker.scores(asked)
         check_scores(answer, purchase)
-        got = [head(item, "department_interest") for item in answer.items]
-        np.testing.assert_allclose(got, [interest[item.index] for item in answer.items], atol=TOLERANCE)
+        for name, interest in zip(("department_interest", "category_interest"), interests, strict=True):
+            got = [head(item, name) for item in answer.items]
+            np.testing.assert_allclose(got, [interest[item.index] for item in answer.items], atol=TOLERANCE)
         worst = max(worst, *(abs(item.score - purchase[item.index]) for item in answer.items))
     assert worst <= TOLERANCE
 

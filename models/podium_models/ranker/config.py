@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 
 KIND = "ranker"
 
+FIRST_CUTOFF = 4
+"""The first week at whose end histories are cut: earlier ones say little."""
+
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Names the weeks of 2017 (1 to 53) each part of the data covers; all bounds are inclusive."""
+    """Names the weeks each part of the data covers; all bounds are inclusive.
+
+    The defaults are those of the Complete Journey: 2017 has the weeks 1 to 53.
+    """
 
     first_train_week: int = 8
     last_train_week: int = 40
@@ -19,12 +25,12 @@ class SplitConfig:
 
     @property
     def validation_weeks(self) -> range:
-        """Weeks 41 to 43, scored with histories that end with week 40."""
+        """Weeks scored with histories that end with the last training week."""
         return range(self.last_train_week + 1, self.last_validation_week + 1)
 
     @property
     def test_weeks(self) -> range:
-        """Weeks 44 to 53, scored with histories that end with week 43."""
+        """Weeks scored with histories that end with the last validation week."""
         return range(self.last_validation_week + 1, self.last_week + 1)
 
 
@@ -64,15 +70,41 @@ class TrainConfig:
     rows_per_example: int = 80
     learning_rate: float = 8e-4
     table_speed: float = 3.0
+    interest_speed: float = 4.0
     weight_decay: float = 0.01
     listwise_weight: float = 0.5
     department_weight: float = 3.0
+    category_weight: float = 1.0
     next_item_weight: float = 0.1
     next_item_negatives: int = 512
     oov_rate: float = 0.03
     item_dropout: float = 0.3
     week_dropout: float = 0.5
     threads: int = 1
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """Names what is exported, and what it orders and for whom in the words of its shop."""
+
+    name: str = "grocery"
+    things: str = "groceries"
+    shopper: str = "household"
+
+    @property
+    def journey(self) -> bool:
+        """Says whether these are the shipped models of the Complete Journey data."""
+        return self == BundleConfig()
+
+    @property
+    def encoder(self) -> str:
+        """The encoder's bundle."""
+        return f"{self.name}-encoder"
+
+    @property
+    def ranker(self) -> str:
+        """The ranker's bundle."""
+        return f"{self.name}-ranker"
 
 
 @dataclass(frozen=True)
@@ -83,3 +115,4 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    bundle: BundleConfig = field(default_factory=BundleConfig)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from podium_models.bundle.vocabulary import FIRST, OUT_OF_VOCABULARY, Vocabulary
-from podium_models.ranker.config import KIND, Config
+from podium_models.ranker.config import FIRST_CUTOFF, KIND, Config
 from podium_models.ranker.data.histories import build_histories
 from podium_models.ranker.data.item_features import build_item_features
-from podium_models.ranker.data.journey import Journey, data_directory, read_journey
+from podium_models.ranker.data.journey import Journey
 from podium_models.ranker.data.pairs import build_pairs
 from podium_models.ranker.data.prepared import Prepared, save_prepared
+from podium_models.ranker.data.shop_weeks import check_split
 from podium_models.settings import write_config
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
-FIRST_CUTOFF = 4
 
-
-def choose_items(purchases: pl.DataFrame, last_week: int, minimum: int) -> list[int]:
+def choose_items(purchases: pl.DataFrame, last_week: int, minimum: int) -> list[Any]:
     """Lists products bought in at least ``minimum`` household-weeks up to ``last_week``."""
     counts = (
         purchases.filter(pl.col("week") <= last_week)
@@ -30,13 +31,22 @@ def choose_items(purchases: pl.DataFrame, last_week: int, minimum: int) -> list[
         .group_by("product")
         .len()
     )
-    return counts.filter(pl.col("len") >= minimum)["product"].sort().to_list()
+    chosen = counts.filter(pl.col("len") >= minimum)["product"].sort().to_list()
+    if not chosen:
+        raise ValueError(
+            f"no item was bought in {minimum} weeks of shoppers up to week {last_week};"
+            " lower data.min_purchases"
+        )
+    return chosen
 
 
-def number_items(frame: pl.DataFrame, products: list[int]) -> pl.DataFrame:
+def number_items(frame: pl.DataFrame, products: list[Any]) -> pl.DataFrame:
     """Adds the column ``item`` (i64 index) and drops rows whose product is not listed."""
     numbers = pl.DataFrame(
-        {"product": products, "item": np.arange(len(products), dtype=np.int64) + FIRST}
+        {
+            "product": pl.Series(products, dtype=frame.schema["product"]),
+            "item": np.arange(len(products), dtype=np.int64) + FIRST,
+        }
     )
     return frame.join(numbers, on="product", how="inner")
 
@@ -72,7 +82,13 @@ def cutoff_weeks(config: Config) -> list[int]:
 def build_prepared(journey: Journey, config: Config) -> Prepared:
     """Builds everything from cleaned tables."""
     split, data = config.split, config.data
+    check_split(split, len(journey.calendar) - 1)
     products = choose_items(journey.purchases, split.last_train_week, data.min_purchases)
+    if len(products) < data.candidates:
+        raise ValueError(
+            f"only {len(products)} items are bought often enough for data.candidates"
+            f"={data.candidates}: lower it, or data.min_purchases={data.min_purchases}"
+        )
     purchases = number_items(journey.purchases, products)
     table = number_items(journey.products, products).sort("item")
     categories = Vocabulary(tuple(sorted(set(table["category"].to_list()))))
@@ -105,7 +121,7 @@ def build_prepared(journey: Journey, config: Config) -> Prepared:
         department_of_category=map_categories(table, categories, departments),
         histories=histories,
         features=features,
-        pairs=build_pairs(histories, features, category_of, cutoff_weeks(config), data),
+        pairs=build_pairs(histories, features, cutoff_weeks(config), data),
         items_table=table.select(
             item=pl.col("product").cast(pl.String),
             product="name",
@@ -113,13 +129,30 @@ def build_prepared(journey: Journey, config: Config) -> Prepared:
             brand="brand",
             category="category",
         ),
+        calendar=journey.calendar,
+        vectors=item_vectors(journey.vectors, items, report),
+        data=data,
         report=report,
     )
 
 
-def prepare(run: Path, config: Config) -> Prepared:
+def item_vectors(
+    vectors: tuple[list[str], Floats] | None, items: Vocabulary, report: dict[str, int]
+) -> Floats | None:
+    """Lays precomputed vectors out by item index, zero where there is none: [items, d] float32."""
+    if vectors is None:
+        return None
+    names, values = vectors
+    known = [place for place, name in enumerate(names) if name in items]
+    laid = np.zeros((items.size, values.shape[1]), dtype=np.float32)
+    laid[items.indices(names[place] for place in known)] = values[known]
+    report["items_with_vectors"] = len(known)
+    return laid
+
+
+def prepare(run: Path, journey: Journey, config: Config) -> Prepared:
     """Prepares a run directory: writes ``config.json`` and ``prepared/``."""
+    prepared = build_prepared(journey, config)
     write_config(run, KIND, config)
-    prepared = build_prepared(read_journey(data_directory()), config)
     save_prepared(prepared, run / "prepared")
     return prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,12 @@ SECONDS_PER_DAY = 86_400
 class Histories:
     """Events of all households; one event is one item bought on one day.
 
-    ``households`` [H] int64 ids in ascending order; ``offsets`` [H + 1] int64 bounds of each
-    household's slice; ``items``, ``days``, ``weeks`` [E] int64: item index, days since 1970 in
+    ``households`` [H] ids, int64 or text, in ascending order; ``offsets`` [H + 1] int64 bounds of
+    each household's slice; ``items``, ``days``, ``weeks`` [E] int64: item index, days since 1970 in
     the stores' time zone, week of the data. Within a household events are oldest first.
     """
 
-    households: Ints
+    households: npt.NDArray[Any]
     offsets: Ints
     items: Ints
     days: Ints
@@ -62,7 +63,7 @@ def build_histories(purchases: pl.DataFrame) -> Histories:
     )
     households, counts = np.unique(events["household"].to_numpy(), return_counts=True)
     return Histories(
-        households=households.astype(np.int64),
+        households=households if households.dtype == np.int64 else households.astype(str),
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         items=events["item"].to_numpy().astype(np.int64),
         days=events["day"].to_numpy().astype(np.int64),

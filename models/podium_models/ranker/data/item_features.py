@@ -21,7 +21,7 @@ class ItemFeatures:
     ``price``, ``discount`` and ``popularity`` in row ``c`` use purchases of weeks 1 to ``c`` only.
     ``display`` and ``mailer`` in row ``w`` are the plan of week ``w`` itself, known ahead.
 
-    ``price``: dollars a unit before discounts, in the last week the item was sold; 0 before that.
+    ``price``: money a unit before discounts, in the last week it was sold at one; 0 before that.
     ``discount``: share of the shelf price given off over all weeks so far, in [0, 1].
     ``popularity``: buying households a week, mean of the latest ``popularity_weeks`` weeks.
     ``display``, ``mailer``: share of the reporting stores, in [0, 1].
@@ -79,7 +79,7 @@ def build_item_features(
         .agg(
             pl.col("shelf").sum(),
             pl.col("paid").sum(),
-            pl.col("quantity").sum(),
+            pl.col("quantity").filter(pl.col("shelf") > 0).sum(),
             pl.col("household").n_unique().cast(pl.Float64).alias("buyers"),
         )
         .sort("item", "week")

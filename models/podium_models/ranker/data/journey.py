@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 STORE_TIMEZONE = "America/New_York"
 """Weeks of the data turn over at midnight of this zone; timestamps are in UTC."""
+
+LAST_WEEK = 53
+"""Weeks count from 1 January 2017, so that they are those of the year."""
 
 NOT_MERCHANDISE = (
     "FUEL",
@@ -29,19 +34,23 @@ NOT_MERCHANDISE_CATEGORY = "COUPON/MISC ITEMS"
 
 @dataclass(frozen=True)
 class Journey:
-    """The cleaned tables.
+    """The cleaned tables; ids (household, product) are i64 here, text where a shop brings its own.
 
-    ``purchases``: household, product (i64), week (i32), time (i64 unix seconds), day (i64 days
-    since 1970 in the stores' zone), quantity, paid and shelf (f64 dollars).
-    ``products``: product (i64), name, department, brand, category (str, never null).
-    ``promotions``: product (i64), week (i32), display, mailer (f32 shares of stores in [0, 1]).
+    ``purchases``: household, product, week (i32, from 1), time (i64 unix seconds), day (i64 days
+    since 1970 in the stores' zone), quantity, paid and shelf (f64 money).
+    ``products``: product, name, department, brand, category (str, never null).
+    ``promotions``: product, week (i32), display, mailer (f32 shares of stores in [0, 1]).
     ``counts``: rows read, dropped and kept, for the data report.
+    ``calendar`` [weeks + 1] int64: each week's place in the year, 1 to 53.
+    ``vectors``: item ids and their precomputed vectors [n, d] float32, or None.
     """
 
     purchases: pl.DataFrame
     products: pl.DataFrame
     promotions: pl.DataFrame
     counts: dict[str, int]
+    calendar: npt.NDArray[np.int64]
+    vectors: tuple[list[str], npt.NDArray[np.float32]] | None = None
 
 
 def data_directory() -> Path:
@@ -127,4 +136,5 @@ def read_journey(directory: Path) -> Journey:
         "products": products.height,
     }
     merchandise = merchandise.sort("household", "time", "product")
-    return Journey(merchandise, products, read_promotions(directory), counts)
+    weeks = np.arange(LAST_WEEK + 1)
+    return Journey(merchandise, products, read_promotions(directory), counts, weeks)

@@ -12,12 +12,14 @@ import numpy.typing as npt
 import polars as pl
 
 from podium_models.bundle.vocabulary import Vocabulary
+from podium_models.ranker.config import DataConfig
 from podium_models.ranker.data.histories import Histories
 from podium_models.ranker.data.item_features import ItemFeatures
 from podium_models.ranker.data.pairs import Pairs
 
 Ints = npt.NDArray[np.int64]
 
+SETTINGS, VECTORS = "data.json", "vectors.npy"
 VOCABULARIES = ("items", "categories", "departments")
 
 
@@ -29,7 +31,9 @@ class Prepared:
     ``department_of_category`` [categories] int64 maps a category index to its most common
     department. ``items_table`` has one row an item in vocabulary order: item, product,
     department, brand, category (str).
-    ``report`` holds the counts of the data report.
+    ``calendar`` [weeks + 1] int64 is each week's place in the year, 1 to 53.
+    ``vectors`` [items, d] float32 are precomputed embeddings of the items, zero where there is
+    none, or None. ``data`` holds the settings it was made with, ``report`` the data report.
     """
 
     items: Vocabulary
@@ -42,6 +46,9 @@ class Prepared:
     features: ItemFeatures
     pairs: Pairs
     items_table: pl.DataFrame
+    calendar: Ints
+    vectors: npt.NDArray[np.float32] | None
+    data: DataConfig
     report: dict[str, int]
 
 
@@ -60,7 +67,13 @@ def save_prepared(prepared: Prepared, directory: Path) -> None:
         category_of=prepared.category_of,
         department_of=prepared.department_of,
         department_of_category=prepared.department_of_category,
+        calendar=prepared.calendar,
     )
+    (directory / VECTORS).unlink(missing_ok=True)
+    if prepared.vectors is not None:
+        np.save(directory / VECTORS, prepared.vectors)
+    settings = json.dumps(dataclasses.asdict(prepared.data), indent=2, sort_keys=True) + "\n"
+    (directory / SETTINGS).write_text(settings, encoding="utf-8")
     prepared.items_table.write_parquet(directory / "items.parquet")
     report = json.dumps(prepared.report, indent=2, sort_keys=True) + "\n"
     (directory / "report.json").write_text(report, encoding="utf-8")
@@ -87,5 +100,8 @@ def load_prepared(directory: Path) -> Prepared:
         features=ItemFeatures(**dict(np.load(directory / "features.npz"))),
         pairs=Pairs(**dict(np.load(directory / "pairs.npz"))),
         items_table=pl.read_parquet(directory / "items.parquet"),
+        calendar=arrays["calendar"],
+        vectors=np.load(directory / VECTORS) if (directory / VECTORS).is_file() else None,
+        data=DataConfig(**json.loads((directory / SETTINGS).read_text(encoding="utf-8"))),
         report=json.loads((directory / "report.json").read_text(encoding="utf-8")),
     )

@@ -12,4 +12,23 @@ ENCODER_OUTPUT = "user_embedding"
 
 RANKER_ROW_INPUTS = ("user_index", "item", "category", *CANDIDATE_TRANSFORMS)
 RANKER_INPUTS = ("user_embedding", "week", *RANKER_ROW_INPUTS)
-RANKER_OUTPUTS = ("purchase", "department_interest")
+LABELS = ("department", "category")
+"""Attributes of items in which a household's interest is predicted."""
+
+LABEL_FEATURES = {name: (f"{name}_count", f"{name}_age") for name in LABELS}
+"""The features of a candidate that only its label and the history decide, by label."""
+
+PURCHASE_FEATURES = (
+    "price",
+    "discount",
+    "display",
+    "mailer",
+    "popularity",
+    "own_count",
+    "own_age",
+    "category_count",
+)
+"""The features of a candidate that its purchase logit sees; the others are for the interests."""
+
+PURCHASE = "purchase"
+RANKER_OUTPUTS = (PURCHASE, *(f"{name}_interest" for name in LABELS))

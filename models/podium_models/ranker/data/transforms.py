@@ -39,6 +39,9 @@ CANDIDATE_TRANSFORMS: dict[str, Transform] = {
     "own_count": Transform(default=0.0, low=0.0, high=256.0, log=True),
     "own_age": Transform(default=365.0, low=0.0, high=365.0, log=True),
     "category_count": Transform(default=0.0, low=0.0, high=256.0, log=True),
+    "category_age": Transform(default=365.0, low=0.0, high=365.0, log=True),
+    "department_count": Transform(default=0.0, low=0.0, high=256.0, log=True),
+    "department_age": Transform(default=365.0, low=0.0, high=365.0, log=True),
 }
 
 WEEK = Transform(default=0.0, low=0.0, high=53.0, log=False)

@@ -1,4 +1,4 @@
-"""Counts how a candidate relates to a household's bounded history, exactly as the server does."""
+"""Relates items, or labels of items, to a household's bounded history as the server does."""
 
 from __future__ import annotations
 
@@ -11,32 +11,24 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 
-class UserItem(NamedTuple):
-    """Raw values for each candidate, all [candidates] float32.
+class CountAndAge(NamedTuple):
+    """Raw values for each key, [keys] float32.
 
-    ``own_count``: events of the history with this item. ``own_age``: days between the history's
-    latest event and its latest event with this item, or ``never`` where there is none.
-    ``category_count``: events of the history whose category equals the candidate's.
+    ``events``: events of the history with this key. ``age``: days between the history's latest
+    event and its latest event with this key, or ``never`` where there is none.
     """
 
-    own_count: Floats
-    own_age: Floats
-    category_count: Floats
+    events: Floats
+    age: Floats
 
 
-def relate(items: Ints, days: Ints, candidates: Ints, category_of: Ints, never: float) -> UserItem:
-    """Relates candidates [candidates] int64 to a history of ``items`` and ``days`` [events] int64.
+def count_and_age(keys: Ints, days: Ints, size: int, never: float) -> CountAndAge:
+    """Relates every key below ``size`` to events of ``keys`` and ``days`` [events] int64.
 
-    ``category_of`` [items in the vocabulary] int64 maps an item index to its category index.
+    Events are oldest first; a key is an item's index, or that of its category or department.
     """
-    counts = np.bincount(items, minlength=len(category_of))
-    categories = np.bincount(category_of[items], minlength=int(category_of.max()) + 1)
-    last = np.full(len(category_of), -1, dtype=np.int64)
-    last[items] = days  # events are oldest first, so the latest day of an item stands
+    last = np.full(size, -1, dtype=np.int64)
+    last[keys] = days  # oldest first, so the latest day of a key stands
     newest = days[-1] if len(days) else 0
-    age = np.where(last[candidates] < 0, never, newest - last[candidates])
-    return UserItem(
-        own_count=counts[candidates].astype(np.float32),
-        own_age=age.astype(np.float32),
-        category_count=categories[category_of[candidates]].astype(np.float32),
-    )
+    age = np.where(last < 0, never, newest - last)
+    return CountAndAge(np.bincount(keys, minlength=size).astype(np.float32), age.astype(np.float32))

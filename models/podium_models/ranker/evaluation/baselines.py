@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 
 def popularity_scores(prepared: Prepared, groups: Groups, cutoff: int) -> Floats:
     """Scores by buying households a week before the cutoff: [groups, candidates] float64."""
-    candidates = prepared.pairs.candidates[groups.pair]
+    candidates = groups.candidates(prepared)
     scores: Floats = prepared.features.popularity[cutoff][candidates].astype(np.float64)
     return scores
 
@@ -21,14 +21,14 @@ def popularity_scores(prepared: Prepared, groups: Groups, cutoff: int) -> Floats
 def frequency_scores(prepared: Prepared, groups: Groups, cutoff: int) -> Floats:
     """Scores by the bounded history's count, ties by popularity: [groups, candidates] float64."""
     popularity = popularity_scores(prepared, groups, cutoff)
-    count: Floats = prepared.pairs.own_count[groups.pair].astype(np.float64)
+    count: Floats = prepared.pairs.own_count[groups.pairs(prepared)].astype(np.float64)
     return count + popularity / (float(popularity.max()) + 1.0)
 
 
 def lifetime_frequency_scores(prepared: Prepared, groups: Groups, cutoff: int) -> Floats:
     """Scores by the count in the whole, unbounded history up to the cutoff, ties by popularity."""
     popularity = popularity_scores(prepared, groups, cutoff)
-    candidates = prepared.pairs.candidates[groups.pair]
+    candidates = groups.candidates(prepared)
     counts: Floats = np.zeros(candidates.shape)
     everything = len(prepared.histories.items)
     for household in np.unique(groups.household):

@@ -10,58 +10,83 @@ import numpy.typing as npt
 
 from podium_models.ranker.data.histories import Histories
 from podium_models.ranker.data.prepared import Prepared
+from podium_models.ranker.data.visits import Visits, visits_at
 
 Ints = npt.NDArray[np.int64]
 
-WEEK_SPAN = 64
 
+class Bought:
+    """Answers what a household bought in a week, by item or by a label of items."""
 
-class Purchases:
-    """Answers whether a household bought an item in a week, for arrays at once."""
-
-    def __init__(self, histories: Histories, items: int) -> None:
+    def __init__(self, histories: Histories, label_of: Ints, labels: int) -> None:
         owner = np.repeat(np.arange(len(histories.households)), np.diff(histories.offsets))
-        self.items = items
-        self.keys = np.unique(self._key(owner, histories.weeks, histories.items))
+        self.labels = labels
+        self.span = int(histories.weeks.max(initial=0)) + 1
+        self.keys = np.unique(self._key(owner, histories.weeks, label_of[histories.items]))
 
-    def _key(self, household: Ints, week: Ints, item: Ints) -> Ints:
-        return (household * WEEK_SPAN + week) * self.items + item
+    def _key(self, household: Ints, week: Ints, label: Ints) -> Ints:
+        return (household * self.span + week) * self.labels + label
 
-    def contains(self, household: Ints, week: Ints, item: Ints) -> npt.NDArray[np.bool_]:
-        """Broadcasts its arguments and tells, for each, whether that purchase exists."""
-        wanted = self._key(household, week, item.astype(np.int64))
+    def contains(self, household: Ints, week: Ints, label: Ints) -> npt.NDArray[np.bool_]:
+        """Broadcasts its arguments and tells, for each, whether there is such a purchase."""
+        wanted = self._key(household, week, label.astype(np.int64))
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return np.asarray(self.keys[place] == wanted)
 
+    def table(self, household: Ints, week: Ints) -> npt.NDArray[np.bool_]:
+        """Tells for every label whether it was bought: [visits, labels]."""
+        return self.contains(household[:, None], week[:, None], np.arange(self.labels))
+
     def counts(self, households: int) -> Ints:
-        """Returns distinct items bought, [households, 64] int64 by week."""
-        weeks = np.bincount(self.keys // self.items, minlength=households * WEEK_SPAN)
-        return weeks.reshape(households, WEEK_SPAN)
+        """Counts distinct labels bought, [households, weeks + 1] int64."""
+        weeks = np.bincount(self.keys // self.labels, minlength=households * self.span)
+        return weeks.reshape(households, self.span)
 
 
 @dataclass(frozen=True)
 class Groups:
     """Household-weeks with at least one in-vocabulary purchase.
 
-    ``household`` (position), ``week``, ``pair`` (row of the pair table), ``bought`` (distinct
-    items): [groups] int64; ``relevant`` [groups, candidates] bool.
+    ``visits`` say who, when and as of when; ``bought`` [groups] int64 counts distinct items;
+    ``relevant`` [groups, candidates] bool.
     """
 
-    household: Ints
-    week: Ints
-    pair: Ints
+    visits: Visits
     bought: Ints
     relevant: npt.NDArray[np.bool_]
+
+    @property
+    def household(self) -> Ints:
+        """Each group's household position, [groups] int64."""
+        return self.visits.household
+
+    @property
+    def week(self) -> Ints:
+        """Each group's target week, [groups] int64."""
+        return self.visits.week
+
+    def candidates(self, prepared: Prepared) -> npt.NDArray[np.int32]:
+        """Looks the candidates up, [groups, candidates] int32 item indices."""
+        return prepared.pairs.candidates[self.pairs(prepared)]
+
+    def pairs(self, prepared: Prepared) -> Ints:
+        """Looks up which rows of the pair table belong to the groups, [groups] int64."""
+        return prepared.pairs.row[self.visits.household, self.visits.cutoff]
+
+    def take(self, places: Ints) -> Groups:
+        """Selects groups by place."""
+        return Groups(self.visits.take(places), self.bought[places], self.relevant[places])
 
 
 def build_groups(prepared: Prepared, weeks: Iterable[int], cutoff: int) -> Groups:
     """Lists all active household-weeks, candidates frozen at the end of week ``cutoff``."""
-    purchases = Purchases(prepared.histories, prepared.items.size)
+    everything = np.arange(prepared.items.size)
+    purchases = Bought(prepared.histories, everything, prepared.items.size)
     counts = purchases.counts(len(prepared.histories.households))
     chosen = np.zeros_like(counts, dtype=bool)
-    chosen[:, list(weeks)] = True
+    chosen[:, [week for week in weeks if week < purchases.span]] = True
     household, week = np.nonzero(chosen & (counts > 0))
-    pair = prepared.pairs.row[household, cutoff]
-    candidates = prepared.pairs.candidates[pair]
+    candidates = prepared.pairs.candidates[prepared.pairs.row[household, cutoff]]
     relevant = purchases.contains(household[:, None], week[:, None], candidates)
-    return Groups(household, week, pair, counts[household, week], relevant)
+    visits = visits_at(household, week, cutoff)
+    return Groups(visits, counts[household, week], relevant)

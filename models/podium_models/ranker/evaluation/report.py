@@ -1,131 +1,87 @@
-"""Compares the ranker with its baselines and renders the result as JSON and as a table."""
+"""Compares the ranker with its baselines on all that is measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from podium_models.measure.bootstrap import Interval, bootstrap
+from podium_models.measure.bootstrap import bootstrap
+from podium_models.measure.calibration import Reliability
 from podium_models.ranker.config import Config
 from podium_models.ranker.data.prepared import Prepared
+from podium_models.ranker.data.signatures import LABELS, PURCHASE
 from podium_models.ranker.evaluation.baselines import (
+    Floats,
     frequency_scores,
     lifetime_frequency_scores,
     popularity_scores,
 )
-from podium_models.ranker.evaluation.departments import (
-    ABSENT,
-    department_auc,
-    overall_shares,
-    own_shares,
-    spread,
-)
 from podium_models.ranker.evaluation.groups import Groups
+from podium_models.ranker.evaluation.interest import bought_labels
+from podium_models.ranker.evaluation.interest_report import (
+    SEED,
+    Part,
+    as_dict,
+    compare_interests,
+)
 from podium_models.ranker.evaluation.metrics import METRICS
+from podium_models.ranker.evaluation.quality import calibration, coverage, sigmoid
 from podium_models.ranker.evaluation.scoring import Scores, household_means
 
-Floats = npt.NDArray[np.float64]
-Means = dict[str, Floats]
-
-RANKER = "grocery-ranker"
-BASELINES = ("popularity", "own frequency", "own frequency, whole history")
-SEED = 7
+BASELINES = {
+    "popularity": popularity_scores,
+    "own frequency": frequency_scores,
+    "own frequency, whole history": lifetime_frequency_scores,
+}
 
 
 def interval(values: Floats) -> dict[str, float]:
-    """Renders a bootstrap interval over households, rounded to six decimals."""
-    return {key: round(value, 6) for key, value in bootstrap(values, SEED)._asdict().items()}
+    """Renders a bootstrap interval over households."""
+    return as_dict(bootstrap(values, SEED))
 
 
-def compare_departments(
-    scores: Scores, prepared: Prepared, groups: Groups, cutoff: int, config: Config
-) -> dict[str, Any]:
-    """Measures the department head against both baselines by AUC over departments."""
-    head = spread(prepared, groups, scores.department_interest)
-    present = head > ABSENT
-    own = own_shares(prepared, groups, cutoff, config.data.history_events)
-    rival = {"popularity": overall_shares(prepared, groups, cutoff), "own frequency": own}
-    ours = department_auc(prepared, groups, head, present)
-    result: dict[str, Any] = {RANKER: interval(ours)}
-    for name, values in rival.items():
-        theirs = department_auc(prepared, groups, values, present)
-        result[name] = interval(theirs)
-        result[f"gain over {name}"] = interval(ours - theirs)
-    return result
-
-
-def calibration(scores: Scores, groups: Groups) -> dict[str, float]:
-    """Compares the mean predicted purchase probability with the share really bought."""
-    predicted = 1.0 / (1.0 + np.exp(-scores.purchase.astype(np.float64)))
+def compare_orders(
+    scores: dict[str, Floats], groups: Groups, ours: str
+) -> dict[str, dict[str, Any]]:
+    """Returns every method's ranking metrics, and our paired gains."""
+    means = {name: household_means(one, groups) for name, one in scores.items()}
     return {
-        "predicted": round(float(predicted.mean()), 6),
-        "bought": round(float(groups.relevant.mean()), 6),
-    }
-
-
-def measure(
-    scores: Scores, prepared: Prepared, groups: Groups, cutoff: int, config: Config
-) -> dict[str, Any]:
-    """Returns all metrics, baselines and paired gains of one set of household-weeks."""
-    rivals = (popularity_scores, frequency_scores, lifetime_frequency_scores)
-    means: dict[str, Means] = {RANKER: household_means(scores.purchase, groups)}
-    for name, rival in zip(BASELINES, rivals, strict=True):
-        means[name] = household_means(rival(prepared, groups, cutoff), groups)
-    ours = means[RANKER]
-    return {
-        "household_weeks": len(groups.week),
-        "households": len(np.unique(groups.household)),
-        "candidates": int(groups.relevant.shape[1]),
-        "candidate_recall": round(float((groups.relevant.sum(1) / groups.bought).mean()), 6),
-        "calibration": calibration(scores, groups),
         "metrics": {
             name: {metric: interval(values[metric]) for metric in METRICS}
             for name, values in means.items()
         },
         "gains": {
-            name: {metric: interval(ours[metric] - means[name][metric]) for metric in METRICS}
-            for name in BASELINES
+            name: {metric: interval(means[ours][metric] - values[metric]) for metric in METRICS}
+            for name, values in means.items()
+            if name != ours
         },
-        "department_auc": compare_departments(scores, prepared, groups, cutoff, config),
     }
 
 
-def as_interval(entry: dict[str, float]) -> Interval:
-    """Reads an interval back from its JSON form."""
-    return Interval(entry["mean"], entry["low"], entry["high"])
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Renders a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def metrics_table(result: dict[str, Any]) -> str:
-    """Renders each method's metrics with intervals."""
-    return table(
-        ["", *METRICS],
-        [
-            [name, *(str(as_interval(values[metric])) for metric in METRICS)]
-            for name, values in result["metrics"].items()
-        ],
-    )
-
-
-def gains_table(result: dict[str, Any]) -> str:
-    """Renders the paired gains of the ranker over each baseline."""
-    return table(
-        ["gain over", *METRICS],
-        [
-            [name, *(str(as_interval(values[metric])) for metric in METRICS)]
-            for name, values in result["gains"].items()
-        ],
-    )
-
-
-def departments_table(result: dict[str, Any]) -> str:
-    """Renders the department head's AUC with intervals."""
-    entries = result["department_auc"].items()
-    return table(["", "AUC over departments"], [[k, str(as_interval(v))] for k, v in entries])
+def measure(
+    scores: Scores, prepared: Prepared, validation: Part, test: Part, config: Config
+) -> tuple[dict[str, Any], dict[str, Reliability]]:
+    """Returns all metrics, baselines and paired gains of the test part, and reliability tables."""
+    groups, ours = test.groups, config.bundle.ranker
+    cutoff = int(groups.visits.cutoff[0])
+    methods: dict[str, Any] = {ours: scores[PURCHASE]}
+    methods |= {name: rival(prepared, groups, cutoff) for name, rival in BASELINES.items()}
+    heads = {PURCHASE: (sigmoid(scores[PURCHASE]), groups.relevant)}
+    for label in LABELS:
+        truth = bought_labels(prepared, groups, label)
+        heads[f"{label}_interest"] = (test.interests[label], truth)
+    trusted = {name: calibration(*one) for name, one in heads.items()}
+    result = {
+        "household_weeks": len(groups.week),
+        "households": len(np.unique(groups.household)),
+        "candidates": int(groups.relevant.shape[1]),
+        "candidate_recall": round(float((groups.relevant.sum(1) / groups.bought).mean()), 6),
+        **compare_orders(methods, groups, ours),
+        "interest": {
+            label: compare_interests(prepared, label, validation, test, ours) for label in LABELS
+        },
+        "calibration": {name: one[0] for name, one in trusted.items()},
+        "coverage": coverage(methods, prepared, groups),
+    }
+    return result, {name: one[1] for name, one in trusted.items()}

@@ -21,7 +21,7 @@ from podium_models.ranker.export.golden import encoder_golden, ranker_golden
 from podium_models.ranker.export.tables import catalogue_table, histories_table
 
 SIZE_LIMIT = 10_000_000
-"""Bytes that both bundles together stay under, so that they can live in git."""
+"""Bytes that both grocery bundles together stay under, so that they can live in git."""
 
 
 def fresh(directory: Path) -> Path:
@@ -42,7 +42,7 @@ def write_vocabularies(directory: Path, prepared: Prepared) -> None:
 def write_encoder(
     directory: Path, run: Path, prepared: Prepared, config: Config, scorer: OnnxScorer
 ) -> None:
-    """Writes grocery-encoder; the manifest comes last because it holds the sums."""
+    """Writes the encoder; the manifest comes last because it holds the sums."""
     cutoff = config.split.last_validation_week
     shutil.copyfile(run / "graphs" / ENCODER_FILE, directory / parts.MODEL)
     write_vocabularies(directory, prepared)
@@ -61,7 +61,7 @@ def write_encoder(
 def write_ranker(
     directory: Path, run: Path, prepared: Prepared, config: Config, scorer: OnnxScorer
 ) -> None:
-    """Writes grocery-ranker; the manifest comes last because it holds the sums."""
+    """Writes the ranker; the manifest comes last because it holds the sums."""
     cutoff = config.split.last_validation_week
     metrics: dict[str, Any] = json.loads((run / METRICS_FILE).read_text(encoding="utf-8"))
     shutil.copyfile(run / "graphs" / RANKER_FILE, directory / parts.MODEL)
@@ -71,7 +71,7 @@ def write_ranker(
     (directory / parts.GOLDEN).write_text(golden, encoding="utf-8")
     example = compact_json(example_request(prepared, cutoff, cutoff + 1))
     (directory / parts.EXAMPLE).write_text(example, encoding="utf-8")
-    (directory / parts.CARD).write_text(ranker_card(config, metrics), encoding="utf-8")
+    (directory / parts.CARD).write_text(ranker_card(prepared, config, metrics), encoding="utf-8")
     text = manifest.ranker_manifest(directory, config)
     (directory / parts.MANIFEST).write_text(text, encoding="utf-8")
 
@@ -86,13 +86,13 @@ def export(run: Path, prepared: Prepared, config: Config, models: Path) -> list[
         if not needed.is_file():
             raise FileNotFoundError(f"{needed} is missing; run `train` and `evaluate` first")
     version = str(manifest.VERSION)
-    encoder = fresh(models / manifest.ENCODER_NAME / version)
-    ranker = fresh(models / manifest.RANKER_NAME / version)
+    encoder = fresh(models / config.bundle.encoder / version)
+    ranker = fresh(models / config.bundle.ranker / version)
     scorer = OnnxScorer(run / "graphs" / ENCODER_FILE, run / "graphs" / RANKER_FILE)
     write_encoder(encoder, run, prepared, config, scorer)
     write_ranker(ranker, run, prepared, config, scorer)
     size = sum(one.stat().st_size for where in (encoder, ranker) for one in where.iterdir())
-    if size > SIZE_LIMIT:
+    if config.bundle.journey and size > SIZE_LIMIT:
         raise ValueError(f"the bundles hold {size} bytes, more than {SIZE_LIMIT}")
     for where in (encoder, ranker):
         print(f"{where}: {sum(one.stat().st_size for one in where.iterdir())} bytes")

@@ -28,7 +28,8 @@ def example_items(prepared: Prepared, cutoff: int, week: int) -> Ints:
     push = (features.display[week] + features.mailer[week]) * np.sqrt(features.popularity[cutoff])
     push[:FIRST] = -1.0
     push[popular] = -1.0
-    return np.concatenate([popular, np.argsort(-push, kind="stable")[:PROMOTED]])
+    pushed = np.argsort(-push, kind="stable")[:PROMOTED]
+    return np.concatenate([popular, pushed[push[pushed] >= 0.0]])
 
 
 def example_request(prepared: Prepared, cutoff: int, week: int) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def example_request(prepared: Prepared, cutoff: int, week: int) -> dict[str, Any
         "mailer": features.mailer[week],
     }
     return {
-        "context": [{"name": "week", "floats": {"values": [float(week)]}}],
+        "context": [{"name": "week", "floats": {"values": [float(prepared.calendar[week])]}}],
         "candidates": {
             "ids": [prepared.items.names[item - FIRST] for item in items],
             "columns": [

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from podium_models.bundle.golden import case
-from podium_models.ranker.data.assemble import Arrays, encoder_inputs, ranker_rows
+from podium_models.ranker.data.assemble import Arrays, encoder_inputs, ranker_rows, week_inputs
+from podium_models.ranker.data.labels import label_columns
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.signatures import ENCODER_OUTPUT, RANKER_OUTPUTS
+from podium_models.ranker.data.visits import visits_at
 from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
 from podium_models.ranker.export.random_inputs import random_encoder_inputs, random_ranker_inputs
 
@@ -47,17 +49,11 @@ def ranker_golden(prepared: Prepared, scorer: OnnxScorer, cutoff: int) -> dict[s
     """Returns the ranker's golden file, over the encoder's golden users."""
     random = np.random.default_rng(4)
     users = {name: scorer.embed(one) for name, one in encoder_cases(prepared, cutoff).items()}
-    household = np.array([0])
+    visit = visits_at(np.array([0]), np.array([cutoff + 1]), cutoff)
     real = {
         "user_embedding": users["first household"],
-        "week": np.array([cutoff + 1], np.float32),
-        **ranker_rows(
-            prepared,
-            prepared.pairs.row[household, [cutoff]],
-            np.array([cutoff]),
-            np.array([cutoff + 1]),
-            np.arange(8)[None, :],
-        ),
+        "week": week_inputs(prepared, visit.week),
+        **ranker_rows(prepared, visit, np.arange(8)[None, :], label_columns(prepared, visit)),
     }
     inputs: dict[str, Arrays] = {
         "unknown shopper, one row": random_ranker_inputs(

@@ -22,13 +22,13 @@ from podium_models.ranker.data.signatures import (
 from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
 from podium_models.ranker.evaluation.scoring import TorchScorer
 from podium_models.ranker.export.random_inputs import random_encoder_inputs, random_ranker_inputs
-from podium_models.ranker.nn.build import GroceryModel
+from podium_models.ranker.nn.build import RankerModel
 
 TOLERANCE = 1e-4
 SHAPES = ((1, 1, 1), (1, 128, 1), (3, 17, 200), (7, 64, 33), (2, 5, 1), (32, 128, 640))
 
 
-def convert_model(model: GroceryModel, prepared: Prepared, directory: Path) -> None:
+def convert_model(model: RankerModel, prepared: Prepared, directory: Path) -> None:
     """Writes ``encoder.onnx`` and ``ranker.onnx`` and asserts parity on random valid inputs."""
     directory.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(1)
@@ -62,7 +62,7 @@ def split_ranker(inputs: Arrays) -> tuple[np.ndarray, np.ndarray, Arrays]:
     return inputs["user_embedding"], inputs["week"], rows
 
 
-def assert_parity(model: GroceryModel, prepared: Prepared, directory: Path) -> float:
+def assert_parity(model: RankerModel, prepared: Prepared, directory: Path) -> float:
     """Compares PyTorch and ONNX Runtime over varied shapes and returns the largest difference.
 
     Raises ``ArithmeticError`` above 1e-4, relative to max(1, |value|).

@@ -14,10 +14,10 @@ from podium_models.bundle.manifest import (
 from podium_models.bundle.text_files import toml_table
 from podium_models.bundle.vocabulary import FIRST, OUT_OF_VOCABULARY
 from podium_models.ranker.config import Config
-from podium_models.ranker.data.signatures import ENCODER_OUTPUT, RANKER_OUTPUTS
+from podium_models.ranker.data.signatures import ENCODER_OUTPUT, LABEL_FEATURES, RANKER_OUTPUTS
 from podium_models.ranker.data.transforms import CANDIDATE_TRANSFORMS, GAP, WEEK, Transform
 
-ENCODER_NAME, RANKER_NAME, VERSION = "grocery-encoder", "grocery-ranker", 1
+VERSION = 1
 
 ITEMS, CATEGORIES = "items.txt", "categories.txt"
 CATALOGUE, HISTORIES = "catalogue.csv.gz", "histories.csv.gz"
@@ -26,7 +26,11 @@ Entries = dict[str, object]
 USER_ITEM: dict[str, Entries] = {
     "own_count": {"stat": "count"},
     "own_age": {"stat": "age_days"},
-    "category_count": {"stat": "count", "match": "category"},
+    **{
+        name: {"stat": stat, "match": label}
+        for label, names in LABEL_FEATURES.items()
+        for name, stat in zip(names, ("count", "age_days"), strict=True)
+    },
 }
 
 
@@ -50,14 +54,14 @@ def transform_entries(transform: Transform, with_default: bool) -> Entries:
 
 def encoder_manifest(directory: Path, config: Config) -> str:
     """Renders the encoder's manifest for a directory that holds all its other files."""
-    model, events = config.model, ["users", "length"]
+    model, names, events = config.model, config.bundle, ["users", "length"]
     blocks = [
         toml_table(
             "",
             {
                 "format": 1,
                 "role": "user_encoder",
-                "description": "Turns a household's latest grocery purchases into a few vectors.",
+                "description": f"Turns a {names.shopper}'s latest purchases into a few vectors.",
             },
         ),
         toml_table(
@@ -109,6 +113,7 @@ def ranker_inputs(config: Config) -> list[str]:
 
 def ranker_manifest(directory: Path, config: Config) -> str:
     """Renders the ranker's manifest for a directory that holds all its other files."""
+    names = config.bundle
     columns: Entries = dict.fromkeys(("product", "department", "brand", "category"), "string")
     columns |= dict.fromkeys(("price", "discount", "popularity"), "float")
     blocks = [
@@ -117,12 +122,13 @@ def ranker_manifest(directory: Path, config: Config) -> str:
             {
                 "format": 1,
                 "role": "ranker",
-                "description": "Orders groceries by how likely a household buys them in a week.",
+                "description": f"Orders {names.things} by how likely a {names.shopper}"
+                " buys them in a week.",
                 "layout": "rows",
                 "independent": True,
             },
         ),
-        toml_table("[encoder]", {"name": ENCODER_NAME, "version": VERSION}),
+        toml_table("[encoder]", {"name": names.encoder, "version": VERSION}),
         toml_table("[history]", {"max_length": config.data.history_events}),
         toml_table("[catalogue]", {"file": CATALOGUE, "key": "item", "unknown_items": "score"}),
         toml_table("[catalogue.columns]", columns),

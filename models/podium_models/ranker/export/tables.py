@@ -29,9 +29,9 @@ def histories_table(prepared: Prepared, cutoff: int, limit: int) -> pl.DataFrame
     histories = prepared.histories
     names = np.asarray(prepared.items.names)
     users, items, times = [], [], []
-    for place, household in enumerate(histories.households):
+    for place in range(len(histories.households)):
         index, days = histories.recent(place, cutoff, limit)
-        users.append(np.full(len(index), household, dtype=np.int64))
+        users.append(np.repeat(histories.households[place : place + 1], len(index)))
         items.append(names[index - FIRST])
         times.append(days * SECONDS_PER_DAY)
     return pl.DataFrame(

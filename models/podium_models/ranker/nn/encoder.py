@@ -1,12 +1,13 @@
-"""Defines grocery-encoder: a causal Transformer over a household's purchase events."""
+"""Defines the user encoder: a causal Transformer over a household's purchase events."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from podium_models.nn.attention import MASKED, EncoderBlock
 from podium_models.ranker.config import ModelConfig
-from podium_models.ranker.nn.layers import MASKED, EncoderBlock, Tables
+from podium_models.ranker.nn.layers import Tables
 
 
 class UserEncoder(nn.Module):

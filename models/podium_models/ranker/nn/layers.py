@@ -5,14 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MASKED = -1e9
-"""Added to attention logits that must not count; finite, so that no row of them becomes NaN."""
+from podium_models.nn.attention import feed_forward
 
 
 class Tables(nn.Module):
-    """Item and category embeddings, shared by encoder and ranker while training."""
+    """Item and category embeddings, shared by encoder and ranker while training.
 
-    def __init__(self, items: int, categories: int, width: int) -> None:
+    Where items have precomputed vectors (of their text, or image), a learned projection of them is
+    added to the item's embedding. ``bake`` adds it once and for all, so that it costs nothing to
+    serve.
+    """
+
+    vectors: Tensor
+
+    def __init__(
+        self, items: int, categories: int, width: int, vectors: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.item = nn.Embedding(items, width, padding_idx=0)
         self.category = nn.Embedding(categories, width, padding_idx=0)
@@ -21,6 +29,16 @@ class Tables(nn.Module):
             nn.init.normal_(table.weight, std=0.05)
             with torch.no_grad():
                 table.weight[0].zero_()
+        self.project: nn.Linear | None = None
+        if vectors is not None:
+            self.register_buffer("vectors", vectors, persistent=False)
+            self.project = nn.Linear(vectors.shape[1], width, bias=False)
+            nn.init.normal_(self.project.weight, std=0.05 * vectors.shape[1] ** -0.5)
+
+    def items(self, item: Tensor) -> Tensor:
+        """Embeds items, with what their vectors say: [..., width] float32 for [...] int64."""
+        embedded: Tensor = self.item(item)
+        return embedded if self.project is None else embedded + self.project(self.vectors[item])
 
     def forward(self, item: Tensor, category: Tensor) -> Tensor:
         """Sums both embeddings: [..., width] float32 for indices [...] int64.
@@ -28,55 +46,17 @@ class Tables(nn.Module):
         The sum is scaled as in "Attention Is All You Need", so that at the start it is not drowned
         by the other parts of an event.
         """
-        summed: Tensor = (self.item(item) + self.category(category)) * self.scale
+        summed: Tensor = (self.items(item) + self.category(category)) * self.scale
         return summed
 
-
-def feed_forward(width: int, dropout: float) -> nn.Sequential:
-    """Builds the two-layer block that follows attention."""
-    return nn.Sequential(
-        nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
-    )
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with an additive mask."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads, self.head_width = heads, width // heads
-        self.input = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Maps [users, length, width] to the same shape; ``bias`` [users|1, 1, length, length]."""
-        users, length = hidden.shape[0], hidden.shape[1]
-        mixed = self.input(hidden).reshape(users, length, 3, self.heads, self.head_width)
-        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = torch.softmax(
-            query @ key.transpose(-1, -2) * self.head_width**-0.5 + bias, dim=-1
-        )
-        joined = (weights @ value).transpose(1, 2)
-        attended: Tensor = self.output(joined.reshape(users, length, self.heads * self.head_width))
-        return attended
-
-
-class EncoderBlock(nn.Module):
-    """One pre-norm Transformer block over a sequence."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.before_attention = nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads)
-        self.before_forward = nn.LayerNorm(width)
-        self.forward_block = feed_forward(width, dropout)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Maps [users, length, width] to the same shape."""
-        hidden = hidden + self.dropout(self.attention(self.before_attention(hidden), bias))
-        out: Tensor = hidden + self.dropout(self.forward_block(self.before_forward(hidden)))
-        return out
+    def bake(self) -> None:
+        """Adds the projected vectors to the item table in place and forgets them."""
+        if self.project is None:
+            return
+        with torch.no_grad():
+            self.item.weight += self.project(self.vectors)
+        self.project = None
+        del self.vectors
 
 
 class CrossBlock(nn.Module):
@@ -94,7 +74,7 @@ class CrossBlock(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         self.before_forward = nn.LayerNorm(width)
-        self.forward_block = feed_forward(width, dropout)
+        self.forward_block = feed_forward(width, dropout, 2)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Tensor, memory: Tensor, user_index: Tensor) -> Tensor:

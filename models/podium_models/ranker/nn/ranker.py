@@ -1,4 +1,4 @@
-"""Defines grocery-ranker: candidates attend over the user's states and the week."""
+"""Defines the ranker: candidates attend over the user's states and the week."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from podium_models.bundle.vocabulary import OUT_OF_VOCABULARY
 from podium_models.ranker.config import ModelConfig
+from podium_models.ranker.data.signatures import LABEL_FEATURES, LABELS, PURCHASE_FEATURES
+from podium_models.ranker.data.transforms import CANDIDATE_TRANSFORMS
+from podium_models.ranker.nn.interest import InterestHead
 from podium_models.ranker.nn.layers import CrossBlock, Tables
+
+FEATURES = tuple(CANDIDATE_TRANSFORMS)
+PURCHASE_PLACES = [FEATURES.index(name) for name in PURCHASE_FEATURES]
+OWN_PLACES = {
+    label: [FEATURES.index(name) for name in names] for label, names in LABEL_FEATURES.items()
+}
+"""Where the features of each sort of label stand among all features."""
 
 HARMONICS = 2
 WEEKS_A_YEAR = 52.0
@@ -43,8 +53,8 @@ class WeekToken(nn.Module):
 class Ranker(nn.Module):
     """Scores candidates as rows; no row influences another row.
 
-    ``mean`` and ``scale`` normalise the transformed features (in ``features`` order) inside the
-    graph, so the server only applies the transforms that the manifest states.
+    ``mean`` and ``scale`` normalise the transformed features (in the order of the transform table)
+    inside the graph, so the server only applies the transforms that the manifest states.
     """
 
     mean: Tensor
@@ -53,10 +63,10 @@ class Ranker(nn.Module):
     category_department: Tensor
 
     def __init__(
-        self, tables: Tables, config: ModelConfig, features: int, departments: int, maps: Maps
+        self, tables: Tables, config: ModelConfig, labels: dict[str, int], maps: Maps
     ) -> None:
         super().__init__()
-        width = config.width
+        width, features, seen = config.width, len(FEATURES), len(PURCHASE_FEATURES)
         self.tables = tables
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
@@ -64,7 +74,7 @@ class Ranker(nn.Module):
         self.register_buffer("category_department", maps.category_department)
         self.item = nn.Linear(width, width)
         self.features = nn.Sequential(
-            nn.Linear(features, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            nn.Linear(seen, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
         self.week = WeekToken(width)
         self.memory_norm = nn.LayerNorm(width)
@@ -73,37 +83,37 @@ class Ranker(nn.Module):
         )
         self.final = nn.LayerNorm(width)
         self.affinity = nn.Linear(width, width, bias=False)
-        self.head = nn.Sequential(
-            nn.Linear(width + config.states, width), nn.GELU(), nn.Linear(width, 1)
+        self.last = nn.Linear(width, 1)
+        self.head = nn.Sequential(nn.Linear(width + config.states, width), nn.GELU(), self.last)
+        self.interest = nn.ModuleDict(
+            {
+                name: InterestHead(count, config.states + 1, width, config.dropout)
+                for name, count in labels.items()
+            }
         )
-        self.departments = nn.Sequential(
-            nn.Linear((config.states + 1) * width, width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(width, departments),
-        )
 
-    @property
-    def departments_bias(self) -> Tensor:
-        """The last layer's bias of the department head, [departments] float32."""
-        return self._last_bias(self.departments)
+    def interest_head(self, label: str) -> InterestHead:
+        """Returns the head of one sort of label."""
+        head = self.interest[label]
+        assert isinstance(head, InterestHead)
+        return head
 
-    @property
-    def purchase_bias(self) -> Tensor:
-        """The last layer's bias of the purchase head, [1] float32."""
-        return self._last_bias(self.head)
+    def memory(self, user_embedding: Tensor, week: Tensor) -> Tensor:
+        """Returns the user's vectors and the week's, [users, states + 1, width] float32."""
+        return torch.cat([user_embedding, self.week(week).unsqueeze(1)], dim=1)
 
-    @staticmethod
-    def _last_bias(layers: nn.Sequential) -> Tensor:
-        last = layers[-1]
-        assert isinstance(last, nn.Linear)
-        return last.bias
+    def interest_logits(self, label: str, memory: Tensor, own: Tensor) -> Tensor:
+        """Returns [users, labels] float32: any purchase with that label that week.
 
-    def department_logits(self, user_embedding: Tensor, week: Tensor) -> Tensor:
-        """Returns [users, departments] float32: any purchase from the department that week."""
-        slots = torch.cat([user_embedding, self.week(week).unsqueeze(1)], dim=1)
-        logits: Tensor = self.departments(slots.flatten(1))
-        return logits
+        ``own`` [users, labels, 2]: the label's transformed count and age, not yet normalised.
+        """
+        places = OWN_PLACES[label]
+        normal = (own - self.mean[places]) * self.scale[places]
+        return self.interest_head(label).dense(memory, normal)
+
+    def department(self, item: Tensor, category: Tensor, known: Tensor) -> Tensor:
+        """Returns a row's department: the item's, or that of its category; all [rows] int64."""
+        return self.item_department[item] * known + self.category_department[category] * (1 - known)
 
     def forward(
         self,
@@ -113,24 +123,28 @@ class Ranker(nn.Module):
         item: Tensor,
         category: Tensor,
         *features: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the logits ``purchase`` and ``department_interest``, each [rows] float32.
+    ) -> tuple[Tensor, ...]:
+        """Returns the logits ``purchase`` and one interest for each sort of label, each [rows].
 
         ``user_embedding`` [users, states, width], ``week`` [users], ``features`` [rows] each:
         float32; ``user_index``, ``item``, ``category`` [rows]: int64.
         """
         normal = (torch.stack(features, dim=-1) - self.mean) * self.scale
         embedded = self.tables(item, category)
-        rows = self.item(embedded) + self.features(normal)
-        memory = torch.cat([user_embedding, self.week(week).unsqueeze(1)], dim=1)
-        memory = self.memory_norm(memory)
+        rows = self.item(embedded) + self.features(normal[:, PURCHASE_PLACES])
+        plain = self.memory(user_embedding, week)
+        memory = self.memory_norm(plain)
         for block in self.blocks:
             rows = block(rows, memory, user_index)
         states = self.affinity(user_embedding).index_select(0, user_index)
         affinity = (states * embedded.unsqueeze(1)).sum(-1) * self.affinity.in_features**-0.5
         purchase = self.head(torch.cat([self.final(rows), affinity], dim=-1)).squeeze(-1)
         known = (item > OUT_OF_VOCABULARY).to(torch.int64)
-        department = self.item_department[item] * known
-        department = department + self.category_department[category] * (1 - known)
-        interest = self.department_logits(user_embedding, week).index_select(0, user_index)
-        return purchase, interest.gather(1, department.unsqueeze(-1)).squeeze(-1)
+        labels = {"department": self.department(item, category, known), "category": category}
+        interests = (
+            self.interest_head(name)(
+                plain, user_index, labels[name], normal[:, OWN_PLACES[name]], known.to(normal.dtype)
+            )
+            for name in LABELS
+        )
+        return purchase, *interests

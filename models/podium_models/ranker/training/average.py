@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from podium_models.ranker.nn.build import GroceryModel
+from podium_models.devices import Place
+from podium_models.ranker.nn.build import RankerModel
 
 DECAY = 0.995
 
@@ -18,11 +19,11 @@ class WeightAverage:
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
 
-    def __init__(self, model: GroceryModel) -> None:
+    def __init__(self, model: RankerModel) -> None:
         self.model = copy.deepcopy(model)
         self.steps = 0
 
-    def update(self, model: GroceryModel) -> None:
+    def update(self, model: RankerModel) -> None:
         """Moves the average towards the model; the first steps count more."""
         self.steps += 1
         share = max(1.0 - DECAY, 1.0 / self.steps)
@@ -33,8 +34,9 @@ class WeightAverage:
 
 
 class Learner(NamedTuple):
-    """What changes while training: weights, their average, and the optimizer's state."""
+    """What changes while training (weights, their average, the optimizer's state), and where."""
 
-    model: GroceryModel
+    model: RankerModel
     average: WeightAverage
     optimizer: torch.optim.Optimizer
+    place: Place

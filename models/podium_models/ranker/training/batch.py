@@ -11,15 +11,21 @@ from torch import Tensor
 
 from podium_models.bundle.vocabulary import OUT_OF_VOCABULARY
 from podium_models.ranker.config import ModelConfig, TrainConfig
-from podium_models.ranker.data.assemble import Arrays, encoder_inputs, ranker_rows
+from podium_models.ranker.data.assemble import Arrays, encoder_inputs, ranker_rows, week_inputs
+from podium_models.ranker.data.labels import Columns, label_columns
+from podium_models.ranker.data.signatures import LABEL_FEATURES
 from podium_models.ranker.data.transforms import CANDIDATE_TRANSFORMS
-from podium_models.ranker.training.examples import Examples, ExampleSource
+from podium_models.ranker.data.visits import Visits
+from podium_models.ranker.training.examples import ExampleSource
+
+Random = np.random.Generator
 
 COLD_RATE = 0.03
 """Share of examples whose history is hidden, so that the default embedding is trained."""
 
-FROM_CATALOGUE = ("price", "discount", "popularity", "category_count")
-FROM_HISTORY = ("own_count", "own_age", "category_count")
+OF_LABELS = tuple(name for names in LABEL_FEATURES.values() for name in names)
+FROM_CATALOGUE = ("price", "discount", "popularity", *OF_LABELS)
+FROM_HISTORY = ("own_count", "own_age", *OF_LABELS)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Batch:
 
     ``encoder``: inputs by name; ``week`` [G] float32; ``rows``: inputs by name [G * K];
     ``label`` [G, K] float32; ``weight`` [G, K] float32, how many candidates a row stands for;
-    ``departments`` [G, departments] float32.
+    By sort of label, ``own`` [G, labels, 2] float32 holds each label's transformed count and age,
+    ``interests`` [G, labels] float32 whether anything with that label was bought.
     """
 
     encoder: dict[str, Tensor]
@@ -36,11 +43,28 @@ class Batch:
     rows: dict[str, Tensor]
     label: Tensor
     weight: Tensor
-    departments: Tensor
+    own: dict[str, Tensor]
+    interests: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        """Moves every tensor to a device."""
+
+        def moved(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: part.to(device) for name, part in parts.items()}
+
+        return Batch(
+            moved(self.encoder),
+            self.week.to(device),
+            moved(self.rows),
+            self.label.to(device),
+            self.weight.to(device),
+            moved(self.own),
+            moved(self.interests),
+        )
 
 
 def choose_rows(
-    relevant: npt.NDArray[np.bool_], count: int, random: np.random.Generator
+    relevant: npt.NDArray[np.bool_], count: int, random: Random
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Chooses all bought candidates and random others: places and weights, both [G, count].
 
@@ -55,10 +79,15 @@ def choose_rows(
     return chosen, weight.astype(np.float32)
 
 
-def hide(
-    encoder: Arrays, rows: Arrays, count: int, config: TrainConfig, random: np.random.Generator
-) -> None:
-    """Hides some events and candidates from the vocabulary, and some histories, in place."""
+def missing(name: str) -> np.float32:
+    """Returns what a feature is where there is no value, transform applied."""
+    transform = CANDIDATE_TRANSFORMS[name]
+    value: np.float32 = transform.apply(np.array([transform.default], dtype=np.float32))[0]
+    return value
+
+
+def hide_some(encoder: Arrays, rows: Arrays, config: TrainConfig, random: Random) -> None:
+    """Hides some events and candidates from the vocabulary, in place."""
     lost = (random.random(encoder["item"].shape) < config.oov_rate) & (encoder["mask"] > 0)
     encoder["item"][lost] = OUT_OF_VOCABULARY
     encoder["category"][lost] = OUT_OF_VOCABULARY
@@ -69,42 +98,65 @@ def hide(
     bare = unknown & (random.random(len(unknown)) < 0.5)
     rows["category"][bare] = OUT_OF_VOCABULARY
     for name in FROM_CATALOGUE:
-        rows[name][bare] = 0.0
+        rows[name][bare] = missing(name)
+
+
+def hide_histories(encoder: Arrays, rows: Arrays, labels: Columns, random: Random) -> None:
+    """Hides some histories altogether, in place: what a stranger's request looks like."""
     cold = random.random(len(encoder["mask"])) < COLD_RATE
     for values in encoder.values():
         values[cold] = 0
-    cold_rows = np.repeat(cold, count)
+    cold_rows = np.repeat(cold, len(rows["item"]) // len(cold))
     for name in FROM_HISTORY:
-        transform = CANDIDATE_TRANSFORMS[name]
-        rows[name][cold_rows] = transform.apply(np.array([transform.default], dtype=np.float32))[0]
+        rows[name][cold_rows] = missing(name)
+    for name, column in labels.items():
+        column[cold] = CANDIDATE_TRANSFORMS[name].default
+
+
+def own_tensors(labels: Columns) -> dict[str, Tensor]:
+    """Applies the transforms and stacks count and age by sort of label: [G, labels, 2] each."""
+    return {
+        label: torch.from_numpy(
+            np.stack([CANDIDATE_TRANSFORMS[name].apply(labels[name]) for name in names], axis=-1)
+        )
+        for label, names in LABEL_FEATURES.items()
+    }
+
+
+def tensors(arrays: Arrays) -> dict[str, Tensor]:
+    """Turns arrays into tensors over the same memory."""
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def build_batch(
     source: ExampleSource,
-    examples: Examples,
+    visits: Visits,
     model: ModelConfig,
     config: TrainConfig,
-    random: np.random.Generator,
+    random: Random,
 ) -> Batch:
     """Builds the tensors of one training step."""
     prepared = source.prepared
-    pairs = prepared.pairs.row[examples.household, examples.cutoff]
+    pairs = prepared.pairs.row[visits.household, visits.cutoff]
     candidates = prepared.pairs.candidates[pairs].astype(np.int64)
     relevant = source.purchases.contains(
-        examples.household[:, None], examples.week[:, None], candidates
+        visits.household[:, None], visits.week[:, None], candidates
     )
     chosen, weight = choose_rows(relevant, config.rows_per_example, random)
-    encoder = encoder_inputs(prepared, examples.household, examples.cutoff, model.max_length)
-    rows = ranker_rows(prepared, pairs, examples.cutoff, examples.week, chosen)
-    hide(encoder, rows, chosen.shape[1], config, random)
-    week = np.where(random.random(len(pairs)) < config.week_dropout, 0, examples.week)
+    encoder = encoder_inputs(prepared, visits.household, visits.cutoff, model.max_length)
+    labels = label_columns(prepared, visits)
+    rows = ranker_rows(prepared, visits, chosen, labels)
+    hide_some(encoder, rows, config, random)
+    hide_histories(encoder, rows, labels, random)
+    hidden = random.random(len(pairs)) < config.week_dropout
+    week = np.where(hidden, np.float32(0), week_inputs(prepared, visits.week))
     label = np.take_along_axis(relevant, chosen, axis=1).astype(np.float32)
-    departments = source.departments[examples.household, examples.week].astype(np.float32)
     return Batch(
-        encoder={name: torch.from_numpy(values) for name, values in encoder.items()},
-        week=torch.from_numpy(week.astype(np.float32)),
-        rows={name: torch.from_numpy(values) for name, values in rows.items()},
+        encoder=tensors(encoder),
+        week=torch.from_numpy(week),
+        rows=tensors(rows),
         label=torch.from_numpy(label),
         weight=torch.from_numpy(weight),
-        departments=torch.from_numpy(departments),
+        own=own_tensors(labels),
+        interests=tensors(source.interests(visits)),
     )

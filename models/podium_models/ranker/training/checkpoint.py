@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from podium_models.ranker.nn.build import GroceryModel
+from podium_models.nn.checkpoint import read_state, write_atomically
+from podium_models.ranker.config import Config
+from podium_models.ranker.nn.build import RankerModel
 from podium_models.ranker.training.average import Learner
 
 LATEST, BEST, HISTORY = "latest.pt", "best.pt", "history.json"
 
 
-def write_atomically(path: Path, data: dict[str, Any]) -> None:
-    """Writes a torch file beside its place and moves it there."""
-    partial = path.with_suffix(".partial")
-    torch.save(data, partial)
-    os.replace(partial, path)
+Settings = dict[str, Any]
+
+MAY_DIFFER = {"epochs", "threads"}
+"""Training settings that a run may change when it goes on."""
 
 
-def save_epoch(run: Path, learner: Learner, history: list[dict[str, float]], best: bool) -> None:
+def settings_of(config: Config) -> Settings:
+    """Returns what an unfinished training must have in common with the one that goes on."""
+    train = dataclasses.asdict(config.train)
+    kept = {name: value for name, value in train.items() if name not in MAY_DIFFER}
+    return {"model": dataclasses.asdict(config.model), "train": kept}
+
+
+def save_epoch(
+    run: Path, learner: Learner, history: list[dict[str, float]], best: bool, settings: Settings
+) -> None:
     """Saves what resuming needs; ``history`` has one entry for each finished epoch."""
     state = {
         "model": learner.model.state_dict(),
@@ -30,6 +38,7 @@ def save_epoch(run: Path, learner: Learner, history: list[dict[str, float]], bes
         "steps": learner.average.steps,
         "optimizer": learner.optimizer.state_dict(),
         "history": history,
+        "settings": settings,
     }
     if best:
         write_atomically(run / BEST, {"model": state["average"], "epoch": len(history)})
@@ -38,12 +47,17 @@ def save_epoch(run: Path, learner: Learner, history: list[dict[str, float]], bes
     (run / HISTORY).write_text(text, encoding="utf-8")
 
 
-def resume(run: Path, learner: Learner) -> list[dict[str, float]]:
-    """Restores the latest epoch in place and returns the history; empty where there is none."""
+def resume(run: Path, learner: Learner, settings: Settings) -> list[dict[str, float]]:
+    """Restores the latest epoch in place and returns the history; empty where there is none.
+
+    A run that was begun with other settings raises ``ValueError``.
+    """
     path = run / LATEST
     if not path.is_file():
         return []
-    state = torch.load(path, weights_only=True)
+    state = read_state(path, learner.place.device)
+    if state["settings"] != settings:
+        raise ValueError(f"{path} was begun with other settings; remove it, or name another --run")
     learner.model.load_state_dict(state["model"])
     learner.average.model.load_state_dict(state["average"])
     learner.average.steps = state["steps"]
@@ -52,12 +66,12 @@ def resume(run: Path, learner: Learner) -> list[dict[str, float]]:
     return history
 
 
-def load_best(run: Path, model: GroceryModel) -> int:
+def load_best(run: Path, model: RankerModel) -> int:
     """Loads the best epoch's weights in place, sets evaluation mode, returns the epoch's number."""
     path = run / BEST
     if not path.is_file():
         raise FileNotFoundError(f"{run} has no trained model; run `train` first")
-    state = torch.load(path, weights_only=True)
+    state = read_state(path)
     model.load_state_dict(state["model"])
     model.eval()
     return int(state["epoch"])

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from podium_models.ranker.config import SplitConfig, TrainConfig
+from podium_models.ranker.config import FIRST_CUTOFF, SplitConfig, TrainConfig
+from podium_models.ranker.data.labels import label_count, label_of
 from podium_models.ranker.data.prepared import Prepared
-from podium_models.ranker.evaluation.groups import WEEK_SPAN, Purchases
-from podium_models.ranker.prepare import FIRST_CUTOFF
+from podium_models.ranker.data.signatures import LABELS
+from podium_models.ranker.data.visits import Visits
+from podium_models.ranker.evaluation.groups import Bought
 
 Ints = npt.NDArray[np.int64]
 
 BUCKET_BATCHES = 16
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Household position, target week and cutoff week, each [examples] int64."""
-
-    household: Ints
-    week: Ints
-    cutoff: Ints
-
-    def take(self, places: Ints) -> Examples:
-        """Selects examples by place."""
-        return Examples(self.household[places], self.week[places], self.cutoff[places])
 
 
 class ExampleSource:
@@ -37,22 +25,28 @@ class ExampleSource:
     def __init__(self, prepared: Prepared, split: SplitConfig) -> None:
         self.prepared, self.split = prepared, split
         households = len(prepared.histories.households)
-        self.purchases = Purchases(prepared.histories, prepared.items.size)
+        everything = np.arange(prepared.items.size)
+        self.purchases = Bought(prepared.histories, everything, prepared.items.size)
         counts = self.purchases.counts(households)
-        weeks = np.arange(WEEK_SPAN)
+        weeks = np.arange(counts.shape[1])
         inside = (weeks >= split.first_train_week) & (weeks <= split.last_train_week)
         self.household, self.week = np.nonzero((counts > 0) & inside)
         self.ends = prepared.histories.ends(split.last_train_week)
-        self.departments = self._departments(households)
+        self.labels = {
+            label: Bought(
+                prepared.histories, label_of(prepared, label), label_count(prepared, label)
+            )
+            for label in LABELS
+        }
 
-    def _departments(self, households: int) -> npt.NDArray[np.bool_]:
-        bought = np.zeros((households, WEEK_SPAN, self.prepared.departments.size), dtype=bool)
-        histories = self.prepared.histories
-        owner = np.repeat(np.arange(households), np.diff(histories.offsets))
-        bought[owner, histories.weeks, self.prepared.department_of[histories.items]] = True
-        return bought
+    def interests(self, visits: Visits) -> dict[str, npt.NDArray[np.float32]]:
+        """Tells, by sort of label, what each visit bought: [visits, labels] float32."""
+        return {
+            label: bought.table(visits.household, visits.week).astype(np.float32)
+            for label, bought in self.labels.items()
+        }
 
-    def draw(self, count: int, random: np.random.Generator) -> Examples:
+    def draw(self, count: int, random: np.random.Generator) -> Visits:
         """Draws ``count`` household-weeks without repetition, each with a random lag in weeks.
 
         The lag is uniform over 1 to ``max_lag_weeks``, as far back as cutoffs reach: a served
@@ -62,17 +56,17 @@ class ExampleSource:
         week = self.week[places]
         longest = np.minimum(self.split.max_lag_weeks, week - FIRST_CUTOFF)
         lag = random.integers(1, longest + 1)
-        return Examples(self.household[places], week, week - lag)
+        return Visits(self.household[places], week, week - lag)
 
-    def lengths(self, examples: Examples) -> Ints:
+    def lengths(self, visits: Visits) -> Ints:
         """Counts each example's history events, [examples] int64."""
-        start = self.prepared.histories.offsets[examples.household]
-        return self.ends[examples.household, examples.cutoff] - start
+        start = self.prepared.histories.offsets[visits.household]
+        return self.ends[visits.household, visits.cutoff] - start
 
 
 def epoch_batches(
     source: ExampleSource, config: TrainConfig, max_length: int, epoch: int
-) -> Iterator[Examples]:
+) -> Iterator[Visits]:
     """Yields an epoch's batches, similar lengths together, the same for the same seed and epoch."""
     random = np.random.default_rng([config.seed, epoch])
     examples = source.draw(config.examples_per_epoch, random)

@@ -1,4 +1,4 @@
-"""States the multi-task loss: purchases by row and by list, departments, next items."""
+"""States the multi-task loss: purchases by row and by list, interests, next items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from podium_models.ranker.config import TrainConfig
-from podium_models.ranker.nn.build import GroceryModel
+from podium_models.ranker.nn.build import RankerModel
 from podium_models.ranker.training.batch import Batch
 
 ROW_SCALE = 8.0
@@ -25,6 +25,7 @@ class Losses(NamedTuple):
     rows: Tensor
     listwise: Tensor
     department: Tensor
+    category: Tensor
     next_item: Tensor
 
 
@@ -45,7 +46,7 @@ def listwise_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def next_item_loss(
-    model: GroceryModel, hidden: Tensor, batch: Batch, shares: Tensor, negatives: int
+    model: RankerModel, hidden: Tensor, batch: Batch, shares: Tensor, negatives: int
 ) -> Tensor:
     """Returns sampled-softmax cross-entropy of each event given those before it.
 
@@ -62,28 +63,36 @@ def next_item_loss(
     drawn = torch.multinomial(shares, negatives, replacement=True)
     logits = model.next_item_logits(before, drawn) - shares[drawn].log()
     logits = logits.masked_fill(drawn.unsqueeze(0) == target.unsqueeze(1), -1e9)
-    right = (before * model.encoder.tables.item(target)).sum(-1) - shares[target].log()
+    right = (before * model.encoder.tables.items(target)).sum(-1) - shares[target].log()
     return F.cross_entropy(torch.cat([right.unsqueeze(1), logits], dim=1), torch.zeros_like(target))
 
 
-def compute_losses(
-    model: GroceryModel, batch: Batch, shares: Tensor, config: TrainConfig
-) -> Losses:
+def interest_losses(model: RankerModel, states: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Returns the multi-label binary cross-entropy of every sort of label."""
+    memory = model.ranker.memory(states, batch.week)
+    return {
+        label: F.binary_cross_entropy_with_logits(
+            model.ranker.interest_logits(label, memory, own), batch.interests[label]
+        )
+        for label, own in batch.own.items()
+    }
+
+
+def compute_losses(model: RankerModel, batch: Batch, shares: Tensor, config: TrainConfig) -> Losses:
     """Runs both networks on a batch and returns the losses."""
     inputs = batch.encoder
     hidden = model.encoder.hidden(**inputs)
     states = model.encoder.states(hidden, **inputs)
-    purchase, _ = model.ranker(states, batch.week, *batch.rows.values())
+    purchase, *_ = model.ranker(states, batch.week, *batch.rows.values())
     logits = purchase.reshape(batch.label.shape)
     rows, listwise = row_loss(logits, batch), listwise_loss(logits, batch)
-    department = F.binary_cross_entropy_with_logits(
-        model.ranker.department_logits(states, batch.week), batch.departments
-    )
+    interests = interest_losses(model, states, batch)
     next_item = next_item_loss(model, hidden, batch, shares, config.next_item_negatives)
     total = (
         rows
         + config.listwise_weight * listwise
-        + config.department_weight * department
+        + config.department_weight * interests["department"]
+        + config.category_weight * interests["category"]
         + config.next_item_weight * next_item
     )
-    return Losses(total, rows, listwise, department, next_item)
+    return Losses(total, rows, listwise, **interests, next_item=next_item)
