@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,11 @@ from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
 from podium_models.ranker.evaluation.quality import sigmoid
 from podium_models.ranker.evaluation.scoring import Scores, household_means, score_groups
 from podium_models.ranker.export.manifest import VERSION
+from podium_models.server.calls import responses
 from podium_models.server.stubs import Stubs, load_stubs
 
 SCORE_TOLERANCE = 1e-5
 METRIC_TOLERANCE = 1e-4
-IN_FLIGHT = 16
-DEADLINE_SECONDS = 10.0
 
 
 def probabilities(logits: Scores) -> Scores:
@@ -71,24 +68,6 @@ def read_response(response: Any, count: int) -> npt.NDArray[np.float32]:
         others = (outputs.get(name, np.nan) for name in RANKER_OUTPUTS[1:])
         values[:, item.index] = item.score, *others
     return values
-
-
-def responses(stubs: Stubs, target: str, requests: Iterator[Any]) -> Iterator[Any]:
-    """Sends requests with a few in flight and yields the answers in order."""
-    import grpc
-
-    with grpc.insecure_channel(target) as channel:
-        rank = stubs.services.RankServiceStub(channel).Rank
-        waiting: deque[Any] = deque()
-        try:
-            for request in requests:
-                waiting.append(rank.future(request, timeout=DEADLINE_SECONDS))
-                if len(waiting) >= IN_FLIGHT:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except grpc.RpcError as error:
-            raise AssertionError(f"{target}: {error.code()}: {error.details()}") from error
 
 
 def score_served(target: str, prepared: Prepared, groups: Groups, name: str) -> Scores:

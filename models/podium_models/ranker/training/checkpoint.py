@@ -10,7 +10,7 @@ from typing import Any
 from podium_models.nn.checkpoint import read_state, write_atomically
 from podium_models.ranker.config import Config
 from podium_models.ranker.nn.build import RankerModel
-from podium_models.ranker.training.average import Learner
+from podium_models.ranker.training.learner import Learner
 
 LATEST, BEST, HISTORY = "latest.pt", "best.pt", "history.json"
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from podium_models.devices import Place, average_gradients
+from podium_models.nn.average import WeightAverage
 from podium_models.ranker.config import Config, TrainConfig
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.signatures import PURCHASE
@@ -20,10 +21,10 @@ from podium_models.ranker.data.visits import Visits
 from podium_models.ranker.evaluation.groups import Groups, build_groups
 from podium_models.ranker.evaluation.scoring import TorchScorer, household_means, score_groups
 from podium_models.ranker.nn.build import RankerModel, build_model
-from podium_models.ranker.training.average import Learner, WeightAverage
 from podium_models.ranker.training.batch import build_batch
 from podium_models.ranker.training.checkpoint import resume, save_epoch, settings_of
 from podium_models.ranker.training.examples import ExampleSource, epoch_batches
+from podium_models.ranker.training.learner import DECAY, Learner
 from podium_models.ranker.training.losses import Losses, compute_losses
 
 METRIC = "validation_ndcg@10"
@@ -131,7 +132,7 @@ def build_learner(source: ExampleSource, config: Config, place: Place) -> Learne
         lr=config.train.learning_rate,
         weight_decay=config.train.weight_decay,
     )
-    return Learner(model, WeightAverage(model), optimizer, place)
+    return Learner(model, WeightAverage(model, DECAY), optimizer, place)
 
 
 def train(run: Path, prepared: Prepared, config: Config, place: Place) -> list[dict[str, float]]:
