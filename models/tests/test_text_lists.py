@@ -11,8 +11,9 @@ import pytest
 
 from podium_models.text.data.prepared import Prepared, RatedList
 from podium_models.text.evaluation.bm25 import SETTINGS, Index, bm25_scores, words
-from podium_models.text.evaluation.lists import measure_list, ndcg_at
-from podium_models.text.texts import SHORT
+from podium_models.text.evaluation.lists import NDCG, measure_list, ndcg_at
+from podium_models.text.evaluation.offline import BM25, BOTH, SHIPPED, gains
+from podium_models.text.texts import SHORT, VIEWS
 
 TITLES = [
     "Red bluetooth speaker",
@@ -111,3 +112,18 @@ def test_relevance_starts_at_two():
     assert measured["recall@10"] == 1.0
     assert measured["f1@10"] == pytest.approx(2 / 3)
     assert measured["auc"] == pytest.approx(1 / 4)
+
+
+def test_gains_are_paired_and_of_both_views_together():
+    random = np.random.default_rng(4)
+    lexical = random.random((2, 30))
+    values = {
+        view: {BM25: {NDCG: lexical[n]}, SHIPPED: {NDCG: lexical[n] + (0.1, 0.3)[n]}}
+        for n, view in enumerate(VIEWS)
+    }
+    found = gains(values)
+    assert list(found) == [*VIEWS, BOTH]
+    name = f"{SHIPPED} - {BM25}"
+    assert [list(one) for one in found.values()] == [[name]] * 3
+    assert [one[name].mean for one in found.values()] == pytest.approx([0.1, 0.3, 0.2])
+    assert found[BOTH][name].high - found[BOTH][name].low < 1e-9

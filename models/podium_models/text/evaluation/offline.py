@@ -28,6 +28,7 @@ BM25, MINILM, TEACHER, STUDENT = "BM25", "MiniLM, not fine-tuned", "teacher", "s
 SHIPPED = "int8 (shipped)"
 METRICS_FILE = "metrics.json"
 SHIPPED_GRAPHS = "graphs-int8-dynamic"
+BOTH = "mean of both"
 SEED = 7
 
 
@@ -82,7 +83,7 @@ def measure(scores: dict[str, dict[str, list[Floats]]], prepared: Prepared) -> V
 
 
 def gains(values: Values) -> dict[str, dict[str, Interval]]:
-    """Returns paired differences of NDCG@10, query by query."""
+    """Returns paired differences of NDCG@10, query by query, of each view and of their mean."""
     pairs = [
         (TEACHER, MINILM),
         (TEACHER, BM25),
@@ -92,13 +93,20 @@ def gains(values: Values) -> dict[str, dict[str, Interval]]:
         (SHIPPED, TEACHER),
         (SHIPPED, STUDENT),
     ]
+    reached = {
+        view: {name: one[NDCG] for name, one in systems.items()} for view, systems in values.items()
+    }
+    names = next(iter(reached.values()))
+    reached[BOTH] = {
+        name: np.mean([systems[name] for systems in reached.values()], axis=0) for name in names
+    }
     return {
         view: {
-            f"{left} - {right}": bootstrap(systems[left][NDCG] - systems[right][NDCG], SEED)
+            f"{left} - {right}": bootstrap(systems[left] - systems[right], SEED)
             for left, right in pairs
             if left in systems and right in systems
         }
-        for view, systems in values.items()
+        for view, systems in reached.items()
     }
 
 
