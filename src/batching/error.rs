@@ -1,19 +1,35 @@
 //! Why work was not run.
 
+use std::time::Duration;
+
 use crate::{error_code::ErrorCode, runtime::RuntimeError};
 
 /// Why work was not run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BatchError {
     /// The queue holds as much as it may.
-    #[error("the queue of {model} is full at {limit} requests")]
+    #[error("the queue of {model} is full at {limit}")]
     QueueFull {
         /// The model.
         model: String,
-        /// The limit, `batching.max_queue_size`.
-        limit: usize,
+        /// The limit with its unit, such as `1024 requests`.
+        limit: String,
+        /// When there will be room again.
+        retry_after: Duration,
     },
-    /// The deadline passed before the run began.
+    /// What waits before it leaves no time for it before its deadline.
+    #[error("{model} cannot answer in time: {needed_ms} ms are needed, and {left_ms} ms are left")]
+    TooLate {
+        /// The model.
+        model: String,
+        /// How long the wait and the run are expected to take.
+        needed_ms: u64,
+        /// How long the caller waits.
+        left_ms: u64,
+        /// When as long a deadline will be enough.
+        retry_after: Duration,
+    },
+    /// The deadline passed before the run began, or would have passed during it.
     #[error("the deadline passed in the queue")]
     ExpiredInQueue,
     /// The deadline passed while the run went on.
@@ -25,7 +41,17 @@ pub enum BatchError {
     /// The run failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// The run panicked; only its own request suffers.
+    /// The graph answered another number of rows than it was given.
+    #[error("output {output} has {has} entries for {wanted}")]
+    WrongLead {
+        /// The output's place in the manifest.
+        output: usize,
+        /// The entries that it has.
+        has: usize,
+        /// The entries that the batch has.
+        wanted: usize,
+    },
+    /// The run panicked; only the requests of its batch suffer.
     #[error("the run panicked: {0}")]
     Panicked(String),
 }
@@ -34,11 +60,21 @@ impl BatchError {
     /// What kind of failure it is.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::QueueFull { .. } => ErrorCode::ResourceExhausted,
+            Self::QueueFull { .. } | Self::TooLate { .. } => ErrorCode::ResourceExhausted,
             Self::ExpiredInQueue | Self::ExpiredInRun => ErrorCode::DeadlineExceeded,
             Self::Stopped => ErrorCode::Unavailable,
             Self::Runtime(error) => error.code(),
-            Self::Panicked(_) => ErrorCode::Internal,
+            Self::WrongLead { .. } | Self::Panicked(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// When it is worth to ask again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after, .. } | Self::TooLate { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            _ => None,
         }
     }
 }

@@ -1,49 +1,27 @@
-//! The bounded queue in front of a model's instances.
+//! The face of the batcher: one queue in front of a model's instances.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, thread, time::Instant};
 
-use crossbeam_channel::{Sender, TrySendError};
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
     batching::{
+        cost::CostTable,
         error::BatchError,
-        work::{Ran, Work},
+        job::{Job, Ran, Work},
+        layout::{BatchLayout, Lead},
+        options::BatchOptions,
+        shared::Shared,
         worker,
     },
-    deadline::Deadline,
     runtime::ModelInstance,
     tensor::Tensor,
 };
 
-/// Limits of a model's queue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QueueOptions {
-    /// Requests that may wait for a model; one more is refused.
-    pub max_queue_size: usize,
-}
-
-impl Default for QueueOptions {
-    fn default() -> Self {
-        Self { max_queue_size: 1024 }
-    }
-}
-
 /// A model's instances and the queue in front of them; dropping it ends their threads once the queue is empty.
 #[derive(Debug)]
 pub struct ModelQueue {
-    model: Arc<str>,
-    sender: Sender<Work>,
-    limit: usize,
+    shared: Arc<Shared>,
     instances: usize,
 }
 
@@ -51,28 +29,28 @@ impl ModelQueue {
     /// Starts one thread for each instance.
     ///
     /// `model` names the threads and errors; `inputs` are the graph's names in the order in which [`Self::run`] is
-    /// given tensors.
+    /// given tensors and in which the layout describes them.
+    ///
+    /// # Errors
+    /// That of a thread that cannot be started.
     pub fn start(
         model: &str,
         inputs: &[&str],
+        layout: BatchLayout,
         instances: Vec<Box<dyn ModelInstance>>,
-        options: &QueueOptions,
+        (options, cost): (&BatchOptions, CostTable),
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = crossbeam_channel::bounded(options.max_queue_size.max(1));
-        let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
         let count = instances.len();
+        let shared = Arc::new(Shared::new(model, layout, options, cost, count));
+        let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
+        let queue = Self { shared: Arc::clone(&shared), instances: count };
         for (number, instance) in instances.into_iter().enumerate() {
-            let (names, receiver) = (Arc::clone(&names), receiver.clone());
+            let (names, shared) = (Arc::clone(&names), Arc::clone(&shared));
             thread::Builder::new()
                 .name(format!("{model}-{number}"))
-                .spawn(move || worker::serve(instance, &names, &receiver))?;
+                .spawn(move || worker::serve(instance, number, &names, &shared))?;
         }
-        Ok(Self {
-            model: model.into(),
-            sender,
-            limit: options.max_queue_size.max(1),
-            instances: count,
-        })
+        Ok(queue)
     }
 
     /// How many instances run the model.
@@ -80,33 +58,241 @@ impl ModelQueue {
         self.instances
     }
 
-    /// Runs the model once on `inputs`, in the order of the names given at the start; waits for its turn.
+    /// What runs cost as far as is known.
+    pub fn cost(&self) -> CostTable {
+        self.shared.cost()
+    }
+
+    /// Runs work in whichever batches take it; waits for the last of its units.
     ///
-    /// Dropping the future takes the work out of the queue.
+    /// Dropping the future takes the work out of the queue, and ends the runs that nobody else waits for.
     ///
     /// # Errors
-    /// [`BatchError`]: full, expired in the queue or in the run, stopping, or failed.
-    pub async fn run(&self, inputs: Vec<Tensor>, deadline: Deadline) -> Result<Ran, BatchError> {
+    /// [`BatchError`]: full, too late, expired in the queue or in the run, stopping, or failed.
+    pub async fn run(&self, work: Work) -> Result<Ran, BatchError> {
         let (reply, answer) = oneshot::channel();
-        let started = Arc::new(AtomicBool::new(false));
-        let work = Work {
-            inputs,
-            deadline,
-            enqueued: Instant::now(),
-            started: Arc::clone(&started),
-            reply,
-        };
-        self.sender.try_send(work).map_err(|error| match error {
-            TrySendError::Full(_) => {
-                BatchError::QueueFull { model: self.model.to_string(), limit: self.limit }
+        let now = Instant::now();
+        let deadline = work.deadline;
+        let (units, length) = measure(&self.shared.layout, &work.inputs);
+        let job = self
+            .shared
+            .admit(now, |number| Job::new(work, number, now, (units, length), reply))?;
+        let mut caller = Caller { shared: &self.shared, job: &job, waits: true };
+        let result = tokio::time::timeout_at(deadline.at().into(), answer).await;
+        match result {
+            Ok(result) => {
+                caller.waits = false;
+                result.unwrap_or(Err(BatchError::Stopped))
             }
-            TrySendError::Disconnected(_) => BatchError::Stopped,
-        })?;
-        match tokio::time::timeout_at(deadline.at().into(), answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(BatchError::Stopped),
-            Err(_) if started.load(Ordering::Acquire) => Err(BatchError::ExpiredInRun),
+            Err(_) if caller.leave() => Err(BatchError::ExpiredInRun),
             Err(_) => Err(BatchError::ExpiredInQueue),
         }
+    }
+}
+
+impl Drop for ModelQueue {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+/// One who waits; leaving frees what they held.
+struct Caller<'a> {
+    shared: &'a Shared,
+    job: &'a Job,
+    waits: bool,
+}
+
+impl Caller<'_> {
+    /// Leaves; says whether a run of the job had been started.
+    fn leave(&mut self) -> bool {
+        self.waits = false;
+        self.shared.forget(self.job.key);
+        self.job.leave()
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.leave();
+        }
+    }
+}
+
+/// The units of a job, and the longest length that padding could change.
+fn measure(layout: &BatchLayout, inputs: &[Tensor]) -> (usize, usize) {
+    let leads = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.lead == layout.unit);
+    let units = leads.clone().filter_map(|(_, tensor)| tensor.shape.first()).max();
+    let length = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.padded);
+    let length = length.filter_map(|(_, tensor)| tensor.shape.get(1)).max();
+    match layout.unit {
+        Lead::Rows => (units.copied().unwrap_or(0), length.copied().unwrap_or(1).max(1)),
+        Lead::Users => (1, length.copied().unwrap_or(1).max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+
+    use crate::{
+        batching::{
+            cost::CostPoint,
+            job::Priority,
+            layout::{InputAxes, Joins, OutputAxes},
+        },
+        deadline::Deadline,
+        runtime::{RuntimeError, Signature},
+    };
+
+    use super::*;
+
+    /// Doubles each row; a row of -1 panics, of -2 fails, of -3 answers one row too few, another sleeps for that many ms.
+    struct Double(Signature, Arc<Ended>);
+
+    /// Ends a sleep.
+    #[derive(Debug, Default)]
+    struct Ended(std::sync::atomic::AtomicBool);
+
+    impl crate::runtime::Stop for Ended {
+        fn stop(&self) {
+            self.0.store(true, std::sync::atomic::Ordering::Release);
+        }
+    }
+
+    impl ModelInstance for Double {
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        fn stopper(&self) -> Option<Arc<dyn crate::runtime::Stop>> {
+            Some(Arc::clone(&self.1) as Arc<dyn crate::runtime::Stop>)
+        }
+
+        fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
+            let mut rows = inputs[0].1.to_floats();
+            if rows.contains(&-1.0) {
+                panic!("seeded");
+            }
+            if rows.contains(&-2.0) {
+                return Err(RuntimeError::Run("seeded".to_owned()));
+            }
+            if rows.contains(&-3.0) {
+                rows.pop();
+            }
+            let until = Instant::now() + Duration::from_millis(rows.iter().sum::<f32>() as u64);
+            while Instant::now() < until {
+                if self.1.0.swap(false, std::sync::atomic::Ordering::AcqRel) {
+                    return Err(RuntimeError::Run("ended".to_owned()));
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+            let doubled = rows.iter().map(|row| row * 2.0).collect();
+            Ok(vec![Tensor::floats(vec![rows.len()], doubled)])
+        }
+    }
+
+    /// A queue of one instance, whose runs are said to take so many ms a row.
+    fn queue(options: BatchOptions, ms_a_row: f64) -> std::io::Result<ModelQueue> {
+        let layout = BatchLayout {
+            unit: Lead::Rows,
+            inputs: vec![InputAxes::of(Lead::Rows)],
+            outputs: vec![OutputAxes { lead: Lead::Rows, as_long_as: None }],
+            joins: Joins::Padded,
+        };
+        let point = CostPoint { size: 1, run_us: ms_a_row * 1e3 };
+        let cost = CostTable::new(if ms_a_row > 0.0 { vec![point] } else { Vec::new() });
+        let instance = Box::new(Double(Signature::default(), Arc::default()));
+        ModelQueue::start("double", &["x"], layout, vec![instance], (&options, cost))
+    }
+
+    fn rows(values: &[f32], ms: u64) -> Work {
+        Work {
+            inputs: vec![Tensor::floats(vec![values.len()], values.to_vec())],
+            deadline: Deadline::after(Instant::now(), Duration::from_millis(ms)),
+            priority: Priority::default(),
+        }
+    }
+
+    fn answered(result: Result<Ran, BatchError>) -> Vec<f32> {
+        result.map(|ran| ran.outputs[0].to_floats()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn rows_of_many_requests_share_batches_and_come_back_in_order() -> std::io::Result<()> {
+        let queue = queue(BatchOptions { max_batch_rows: 3, ..Default::default() }, 0.0)?;
+        let works: Vec<Vec<f32>> =
+            (0..20u8).map(|n| (0..n % 5 + 1).map(|row| f32::from(n * 10 + row) / 1e3).collect()).collect();
+        let results = join_all(works.iter().map(|values| queue.run(rows(values, 5000)))).await;
+        for (values, result) in works.iter().zip(results) {
+            let wanted: Vec<f32> = values.iter().map(|value| value * 2.0).collect();
+            assert_eq!(answered(result), wanted);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_spoilt_batch_spares_its_neighbours_and_the_next() -> std::io::Result<()> {
+        let queue = queue(BatchOptions::default(), 0.0)?;
+        for (spoilt, told) in [(-2.0, "seeded"), (-1.0, "panicked"), (-3.0, "entries")] {
+            let busy = rows(&[30.0], 5000);
+            let (_, bad, good) = tokio::join!(
+                queue.run(busy),
+                queue.run(rows(&[spoilt, 0.0], 5000)),
+                queue.run(rows(&[0.5], 5000))
+            );
+            assert!(bad.is_err_and(|error| error.to_string().contains(told)), "{told}");
+            if spoilt == -2.0 {
+                assert_eq!(answered(good), [1.0]);
+            }
+            assert_eq!(answered(queue.run(rows(&[0.25], 5000)).await), [0.5]);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_in_time_is_refused_at_the_door() -> std::io::Result<()> {
+        let queue = queue(BatchOptions::default(), 20.0)?;
+        let refused = queue.run(rows(&[20.0; 9], 100)).await;
+        assert!(matches!(refused, Err(BatchError::TooLate { .. })), "{refused:?}");
+        let first = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            queue.run(rows(&[20.0], 30)).await
+        };
+        let (long, behind) = tokio::join!(queue.run(rows(&[20.0; 4], 1000)), first);
+        assert!(long.is_ok(), "{long:?}");
+        assert!(matches!(behind, Err(BatchError::TooLate { .. })), "{behind:?}");
+        assert!(behind.err().and_then(|error| error.retry_after()).is_some());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_expired_request_says_where_it_expired() -> std::io::Result<()> {
+        let queue = queue(BatchOptions::default(), 0.0)?;
+        let (run, wait) = tokio::join!(queue.run(rows(&[300.0], 50)), async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            queue.run(rows(&[0.0], 20)).await
+        });
+        assert!(matches!(run, Err(BatchError::ExpiredInRun)), "{run:?}");
+        assert!(matches!(wait, Err(BatchError::ExpiredInQueue)), "{wait:?}");
+        let begun = Instant::now();
+        assert!(queue.run(rows(&[0.0], 5000)).await.is_ok());
+        assert!(begun.elapsed() < Duration::from_millis(150), "the abandoned run was ended");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() -> std::io::Result<()> {
+        let options = BatchOptions { max_queue_size: 1, ..Default::default() };
+        let queue = queue(options, 0.0)?;
+        let attempts = (0..4).map(|_| queue.run(rows(&[50.0], 5000)));
+        let results = join_all(attempts).await;
+        let refused = |r: &&Result<Ran, _>| matches!(r, Err(BatchError::QueueFull { .. }));
+        assert!(results.iter().filter(refused).count() >= 2, "{results:?}");
+        assert!(results.iter().any(Result::is_ok));
+        Ok(())
     }
 }

@@ -1,45 +1,123 @@
-//! The loop of one instance: take work, run it, answer.
+//! The loop of one instance: take a batch, join its tensors, run it, give the outputs back.
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering,
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
-
-use crossbeam_channel::Receiver;
 
 use crate::{
     batching::{
         error::BatchError,
-        work::{Ran, Work},
+        job::BatchFacts,
+        pack::{Packed, Part, check_outputs, pack, scatter},
+        pending::Piece,
+        running::Running,
+        shared::{Shared, Taken},
     },
     runtime::ModelInstance,
     tensor::Tensor,
 };
 
-/// Serves work until the queue is closed and empty.
+/// Serves batches until the queue is closed and empty.
 pub(super) fn serve(
-    mut instance: Box<dyn ModelInstance>,
+    instance: Box<dyn ModelInstance>,
+    number: usize,
     names: &[String],
-    queue: &Receiver<Work>,
+    shared: &Shared,
 ) {
-    while let Ok(work) = queue.recv() {
-        if work.reply.is_closed() {
-            continue;
+    let mut worker = Worker { instance, names, shared, buffers: Vec::new() };
+    while let Some(taken) = shared.next(number) {
+        worker.run_batch(taken);
+    }
+}
+
+struct Worker<'a> {
+    instance: Box<dyn ModelInstance>,
+    names: &'a [String],
+    shared: &'a Shared,
+    /// The tensors of the last batch, whose memory the next one uses.
+    buffers: Vec<Tensor>,
+}
+
+impl Worker<'_> {
+    fn run_batch(&mut self, taken: Taken) {
+        let Taken { mut pieces, closed, preferred } = taken;
+        pieces.retain(|piece| piece.job.wanted());
+        if pieces.is_empty() {
+            return;
         }
+        let units = pieces.iter().map(|piece| piece.units.len()).sum::<usize>();
+        let facts = BatchFacts {
+            units,
+            jobs: pieces.len(),
+            fill: units as f32 / preferred.max(1) as f32,
+            padding: 0.0,
+            closed,
+        };
+        match self.run_pieces(&pieces, facts) {
+            Err(BatchError::Runtime(_)) if pieces.len() > 1 => {
+                // One of them may have spoilt it for all: each is tried by itself.
+                for piece in pieces {
+                    let alone = BatchFacts { units: piece.units.len(), jobs: 1, ..facts };
+                    if let Err(error) = self.run_pieces(std::slice::from_ref(&piece), alone) {
+                        piece.job.fail(error);
+                    }
+                }
+            }
+            Err(error) => pieces.iter().for_each(|piece| piece.job.fail(error.clone())),
+            Ok(()) => {}
+        }
+    }
+
+    /// Runs pieces as one batch and answers those whose last piece it was.
+    fn run_pieces(&mut self, pieces: &[Piece], mut facts: BatchFacts) -> Result<(), BatchError> {
         let begun = Instant::now();
-        if work.deadline.expired(begun) {
-            let _ = work.reply.send(Err(BatchError::ExpiredInQueue));
-            continue;
+        let running = Arc::new(Running::new(pieces.len(), self.instance.stopper()));
+        for piece in pieces {
+            piece.job.start(begun, &running);
         }
-        work.started.store(true, Ordering::Release);
-        let result = run(instance.as_mut(), names, &work.inputs).map(|outputs| Ran {
-            outputs,
-            queued: begun - work.enqueued,
-            ran: begun.elapsed(),
-        });
-        let _ = work.reply.send(result);
+        let parts: Vec<Part<'_>> = pieces
+            .iter()
+            .map(|piece| Part { inputs: &piece.job.inputs, units: piece.units.clone() })
+            .collect();
+        let whole = match pieces {
+            [piece] if piece.units == (0..piece.job.units) => Some(&piece.job),
+            _ => None,
+        };
+        let Packed { elements, padding } = match whole {
+            Some(_) => Packed::default(),
+            None => pack(&self.shared.layout, &parts, &mut self.buffers),
+        };
+        facts.padding = padding as f32 / elements.max(1) as f32;
+        let inputs = whole.map_or(self.buffers.as_slice(), |job| job.inputs.as_slice());
+        let assembled = Instant::now();
+        let result = match running.abandoned() {
+            true => Ok(None),
+            false => run(self.instance.as_mut(), self.names, inputs).map(Some),
+        };
+        let ran = assembled.elapsed();
+        running.over();
+        let Some(mut outputs) = result? else { return Ok(()) };
+        self.learn(pieces, facts.units, ran);
+        check_outputs(&self.shared.layout, &parts, &outputs).map_err(|wrong| {
+            BatchError::WrongLead { output: wrong.output, has: wrong.has, wanted: wrong.wanted }
+        })?;
+        let times = (assembled - begun, ran);
+        for (which, piece) in pieces.iter().enumerate() {
+            let job = &piece.job;
+            job.finish(&piece.units, &running, times, facts, |into| match whole {
+                Some(_) => std::mem::swap(into, &mut outputs),
+                None => scatter(&self.shared.layout, &parts, which, &outputs, (job.units, into)),
+            });
+        }
+        Ok(())
+    }
+
+    fn learn(&self, pieces: &[Piece], units: usize, ran: Duration) {
+        let longest = pieces.iter().map(|piece| piece.job.length).max().unwrap_or(1);
+        self.shared.observe(units * longest, ran);
     }
 }
 
@@ -60,82 +138,4 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
         .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crate::{
-        batching::queue::{ModelQueue, QueueOptions},
-        deadline::Deadline,
-        runtime::{RuntimeError, Signature},
-    };
-
-    use super::*;
-
-    /// Returns its input; sleeps for the first value in milliseconds; panics or fails on a negative one.
-    struct Echo(Signature);
-
-    impl ModelInstance for Echo {
-        fn signature(&self) -> &Signature {
-            &self.0
-        }
-
-        fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
-            match inputs[0].1.to_floats()[0] {
-                -1.0 => panic!("seeded"),
-                -2.0 => Err(RuntimeError::Run("seeded".to_owned())),
-                ms => {
-                    std::thread::sleep(Duration::from_millis(ms as u64));
-                    Ok(vec![inputs[0].1.clone()])
-                }
-            }
-        }
-    }
-
-    fn queue(limit: usize) -> std::io::Result<ModelQueue> {
-        let options = QueueOptions { max_queue_size: limit };
-        ModelQueue::start("echo", &["x"], vec![Box::new(Echo(Signature::default()))], &options)
-    }
-
-    fn one(value: f32) -> Vec<Tensor> {
-        vec![Tensor::floats(vec![1], vec![value])]
-    }
-
-    fn within(ms: u64) -> Deadline {
-        Deadline::after(Instant::now(), Duration::from_millis(ms))
-    }
-
-    #[tokio::test]
-    async fn a_failed_or_panicked_run_spares_the_next() -> std::io::Result<()> {
-        let queue = queue(4)?;
-        assert!(matches!(queue.run(one(-1.0), within(5000)).await, Err(BatchError::Panicked(_))));
-        assert!(matches!(queue.run(one(-2.0), within(5000)).await, Err(BatchError::Runtime(_))));
-        assert!(queue.run(one(0.0), within(5000)).await.is_ok());
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn an_expired_request_says_where_it_expired() -> std::io::Result<()> {
-        let queue = queue(4)?;
-        let (run, wait) = tokio::join!(queue.run(one(300.0), within(50)), async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            queue.run(one(0.0), within(50)).await
-        });
-        assert!(matches!(run, Err(BatchError::ExpiredInRun)), "{run:?}");
-        assert!(matches!(wait, Err(BatchError::ExpiredInQueue)), "{wait:?}");
-        Ok(())
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_at_once() -> std::io::Result<()> {
-        let queue = queue(1)?;
-        let attempts = (0..3).map(|_| queue.run(one(100.0), within(5000)));
-        let results = futures::future::join_all(attempts).await;
-        let refused =
-            results.iter().filter(|r| matches!(r, Err(BatchError::QueueFull { .. }))).count();
-        assert!(refused >= 1, "{results:?}");
-        Ok(())
-    }
 }

@@ -31,7 +31,9 @@ impl Config {
             ("limits.max_vector_dim", limits.max_vector_dim),
             ("limits.max_history", limits.max_history),
             ("limits.max_message_bytes", limits.max_message_bytes),
+            ("batching.max_batch_rows", self.batching.max_batch_rows),
             ("batching.max_queue_size", self.batching.max_queue_size),
+            ("batching.max_queue_rows", self.batching.max_queue_rows),
             ("users.max_embeddings", self.users.max_embeddings),
         ];
         for (key, count) in counts {
@@ -52,6 +54,7 @@ impl Config {
         for (key, time) in [
             ("server.drain_delay", server.drain_delay),
             ("server.drain_timeout", server.drain_timeout),
+            ("batching.max_queue_delay", self.batching.max_queue_delay),
         ] {
             need(time <= *span.end(), key, "must be at most 1day");
         }
@@ -61,6 +64,11 @@ impl Config {
             "must be at least 1",
         );
         need(self.batching.instances <= 256, "batching.instances", "must be at most 256");
+        need(
+            self.batching.preferred_batch_rows <= self.batching.max_batch_rows,
+            "batching.preferred_batch_rows",
+            "must be at most batching.max_batch_rows",
+        );
         let threads = self.runtime.intra_op_threads;
         need(
             (1..=1024).contains(&threads),

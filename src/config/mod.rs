@@ -8,4 +8,4 @@ mod sections;
 
 pub use fault::{ConfigError, ConfigFault};
 pub use layers::{Flag, Setting, load};
-pub use sections::{BatchingSection, Config, ModelsSection, RankingSection, RuntimeSection};
+pub use sections::{Config, ModelsSection, RankingSection, RuntimeSection};

@@ -7,7 +7,6 @@ use std::{
 };
 
 use crate::{
-    batching::QueueOptions,
     config::sections::Config,
     ranking::EngineOptions,
     runtime::{LIBRARY_VERSION, RuntimeOptions},
@@ -35,7 +34,7 @@ impl Config {
                 0 => (cores / self.runtime.intra_op_threads).max(1),
                 count => count,
             },
-            queue: QueueOptions { max_queue_size: self.batching.max_queue_size },
+            batching: self.batching.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    batching::QueueOptions,
+    batching::BatchOptions,
     runtime::{CudaOptions, DeviceChoice},
     telemetry::LogOptions,
     transport::{Limits, ServerOptions},
@@ -27,7 +27,7 @@ pub struct Config {
     /// The user store.
     pub users: UsersOptions,
     /// Queues and instances.
-    pub batching: BatchingSection,
+    pub batching: BatchOptions,
     /// How graphs are run.
     pub runtime: RuntimeSection,
     /// The log.
@@ -71,22 +71,6 @@ pub struct RankingSection {
 impl Default for RankingSection {
     fn default() -> Self {
         Self { encode_timeout: Duration::from_secs(10) }
-    }
-}
-
-/// Queues and instances.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchingSection {
-    /// Sessions of each model; 0 means one a core on the CPU, and one on a GPU.
-    pub instances: usize,
-    /// Requests that may wait for a model.
-    pub max_queue_size: usize,
-}
-
-impl Default for BatchingSection {
-    fn default() -> Self {
-        Self { instances: 0, max_queue_size: QueueOptions::default().max_queue_size }
     }
 }
 

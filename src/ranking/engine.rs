@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    batching::Ran,
+    batching::{Ran, Work},
     deadline::Deadline,
     ranking::{
         error::{RankError, Stage},
@@ -63,8 +63,9 @@ impl Engine {
 
         let mut items = Vec::with_capacity(request.candidates.ids.len());
         if !located.scored.is_empty() {
-            let ran = ranker.handle.run(inputs, deadline).await?;
-            (times.queue, times.run) = (ran.queued, ran.ran);
+            let work = Work { inputs, deadline, priority: request.priority };
+            let ran = ranker.handle.run(work).await?;
+            times.batch = ran.trip;
             items = scored(&ranker, ran, &located)?;
         }
 

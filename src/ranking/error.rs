@@ -1,6 +1,6 @@
 //! Why a request got no order.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     batching::BatchError, error_code::ErrorCode, serving::ServingError, users::StoreError,
@@ -124,6 +124,15 @@ impl RankError {
         }
     }
 
+    /// When it is worth to ask again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Batch(error) => error.retry_after(),
+            Self::Shared(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     /// A reason for machines.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -133,6 +142,7 @@ impl RankError {
             Self::TooManyInFlight { .. } => "TOO_MANY_IN_FLIGHT",
             Self::Serving(_) => "MODEL_NOT_FOUND",
             Self::Batch(BatchError::QueueFull { .. }) => "QUEUE_FULL",
+            Self::Batch(BatchError::TooLate { .. }) => "DEADLINE_TOO_SHORT",
             Self::Batch(BatchError::Stopped) => "MODEL_STOPPING",
             Self::Batch(_) => "RUN_FAILED",
             Self::Store(_) => "USER_STORE_DOWN",

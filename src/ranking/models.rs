@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    batching::{Priority, Work},
     catalogue::Catalogue,
     deadline::Deadline,
     ids::ModelId,
@@ -117,7 +118,8 @@ impl Encoder {
         let recent = &events[events.len().saturating_sub(self.max_length)..];
         let catalogue = self.catalogue.as_ref();
         let inputs = self.inputs.iter().map(|input| input.tensor(recent, catalogue)).collect();
-        let ran = self.handle.run(inputs, deadline).await?;
+        let priority = Priority::default();
+        let ran = self.handle.run(Work { inputs, deadline, priority }).await?;
         let values = ran.outputs.into_iter().next().map(|t| t.into_floats()).unwrap_or_default();
         let bad = |wrong| RankError::BadOutput {
             model: self.id().to_string(),

@@ -1,6 +1,6 @@
 //! A request as the pipeline reads it: checked for form, not yet held against a model.
 
-use crate::{serving::Selector, users::Event};
+use crate::{batching::Priority, serving::Selector, users::Event};
 
 /// One question: these candidates, for this shopper, in this context.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +19,8 @@ pub struct RankRequest {
     pub candidates: Candidates,
     /// How many to return; 0 means all.
     pub top_k: usize,
+    /// How urgent it is beside others.
+    pub priority: Priority,
 }
 
 /// Which model answers.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::ids::ModelId;
+use crate::{batching::Trip, ids::ModelId};
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -67,10 +67,8 @@ pub struct StageTimes {
     pub user: Duration,
     /// Building the inputs.
     pub features: Duration,
-    /// Waiting for the model.
-    pub queue: Duration,
-    /// The run.
-    pub run: Duration,
+    /// The way through the batcher.
+    pub batch: Trip,
     /// Sorting and cutting.
     pub select: Duration,
 }

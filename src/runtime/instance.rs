@@ -1,9 +1,11 @@
 //! What a batch worker needs of a runtime: one graph, one thread, one call.
 
+use std::{fmt::Debug, sync::Arc};
+
 use crate::{error_code::ErrorCode, runtime::signature::Signature, tensor::Tensor};
 
 /// A failure of the runtime.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RuntimeError {
     /// The library cannot be loaded.
     #[error(
@@ -41,10 +43,21 @@ impl RuntimeError {
     }
 }
 
+/// Ends the run that goes on, from another thread.
+pub trait Stop: Debug + Send + Sync {
+    /// Ends the run as soon as the device notices; it then fails.
+    fn stop(&self);
+}
+
 /// One loaded graph that runs on the thread that holds it.
 pub trait ModelInstance: Send {
     /// The graph's inputs and outputs.
     fn signature(&self) -> &Signature;
+
+    /// What ends a run of this instance; none where its runs cannot be ended.
+    fn stopper(&self) -> Option<Arc<dyn Stop>> {
+        None
+    }
 
     /// Runs the graph once, for as long as that takes.
     ///

@@ -8,7 +8,7 @@ mod provider;
 mod signature;
 
 pub use environment::{LIBRARY_VERSION, Runtime};
-pub use instance::{ModelInstance, RuntimeError};
+pub use instance::{ModelInstance, RuntimeError, Stop};
 pub use options::RuntimeOptions;
 pub use provider::{CudaOptions, Device, DeviceChoice};
 pub use signature::{Dim, Signature, TensorInfo};

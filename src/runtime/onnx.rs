@@ -1,17 +1,19 @@
 //! A session of ONNX Runtime behind [`ModelInstance`].
 
+use std::{fmt, sync::Arc};
+
 use half::f16;
 use ort::{
     session::{
-        HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue,
-        builder::GraphOptimizationLevel,
+        HasSelectedOutputs, NoSelectedOutputs, OutputSelector, RunOptions, Session,
+        SessionInputValue, builder::GraphOptimizationLevel,
     },
     value::{DynValue, TensorElementType, TensorRef, ValueType},
 };
 
 use crate::{
     runtime::{
-        instance::{ModelInstance, RuntimeError},
+        instance::{ModelInstance, RuntimeError, Stop},
         options::RuntimeOptions,
         provider::Device,
         signature::Signature,
@@ -21,9 +23,32 @@ use crate::{
 
 pub(super) struct OnnxInstance {
     session: Session,
-    run_options: RunOptions<HasSelectedOutputs>,
+    run_options: Options,
     outputs: Vec<String>,
     signature: Signature,
+}
+
+/// How a session is run. ort shares options between threads only where no outputs are selected.
+enum Options {
+    /// All outputs are computed; another thread may end the run.
+    All(Arc<RunOptions<NoSelectedOutputs>>),
+    /// Some outputs are computed.
+    Selected(RunOptions<HasSelectedOutputs>),
+}
+
+struct StopRun(Arc<RunOptions<NoSelectedOutputs>>);
+
+impl fmt::Debug for StopRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StopRun")
+    }
+}
+
+impl Stop for StopRun {
+    fn stop(&self) {
+        // It cannot fail: it sets a flag.
+        let _ = self.0.terminate();
+    }
 }
 
 impl OnnxInstance {
@@ -41,15 +66,22 @@ impl OnnxInstance {
             .with_execution_providers(device.providers())?
             .commit_from_memory(model)?;
         let signature = Signature::of(session.inputs(), session.outputs());
+        let all: Vec<String> = signature.outputs.iter().map(|o| o.name.clone()).collect();
         let outputs: Vec<String> = match outputs {
-            [] => signature.outputs.iter().map(|o| o.name.clone()).collect(),
+            [] => all.clone(),
             chosen => chosen.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let selector =
-            outputs.iter().fold(OutputSelector::no_default(), |all, name| all.with(name));
+        let run_options = match all.iter().all(|name| outputs.contains(name)) {
+            true => Options::All(Arc::new(RunOptions::new()?)),
+            false => {
+                let none = OutputSelector::no_default();
+                let selector = outputs.iter().fold(none, |all, name| all.with(name));
+                Options::Selected(RunOptions::new()?.with_outputs(selector))
+            }
+        };
         Ok(Self {
             session,
-            run_options: RunOptions::new()?.with_outputs(selector),
+            run_options,
             outputs,
             signature,
         })
@@ -61,13 +93,26 @@ impl ModelInstance for OnnxInstance {
         &self.signature
     }
 
+    fn stopper(&self) -> Option<Arc<dyn Stop>> {
+        match &self.run_options {
+            Options::All(options) => Some(Arc::new(StopRun(Arc::clone(options)))),
+            Options::Selected(_) => None,
+        }
+    }
+
     fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
         let mut attempt = || -> ort::Result<Vec<Tensor>> {
             let values = inputs
                 .iter()
                 .map(|(name, tensor)| Ok((*name, input_value(tensor)?)))
                 .collect::<ort::Result<Vec<_>>>()?;
-            let outputs = self.session.run_with_options(values, &self.run_options)?;
+            let outputs = match &self.run_options {
+                Options::All(options) => {
+                    options.unterminate()?;
+                    self.session.run_with_options(values, options)?
+                }
+                Options::Selected(options) => self.session.run_with_options(values, options)?,
+            };
             self.outputs
                 .iter()
                 .map(|name| match outputs.get(name) {

@@ -1,13 +1,11 @@
 //! One loaded version of a model.
 
 use crate::{
-    batching::{BatchError, ModelQueue, QueueOptions, Ran},
-    deadline::Deadline,
+    batching::{BatchError, BatchOptions, CostTable, ModelQueue, Ran, Work},
     ids::ModelId,
     repository::{Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
-    serving::error::ServingError,
-    tensor::Tensor,
+    serving::{batch_layout::batch_layout, error::ServingError, warm_up::measure_costs},
 };
 
 /// How a version is loaded.
@@ -15,8 +13,8 @@ use crate::{
 pub struct LoadOptions {
     /// Sessions that run it side by side.
     pub instances: usize,
-    /// Limits of its queue.
-    pub queue: QueueOptions,
+    /// How its requests are batched.
+    pub batching: BatchOptions,
 }
 
 /// A loaded version: its manifest and the instances that run it, which go when the handle does.
@@ -29,7 +27,8 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    /// Holds the bundle's manifest against its graph and starts its instances, at the cost of optimising the graph.
+    /// Holds the bundle's manifest against its graph, starts its instances and measures what runs cost: takes as long as
+    /// optimising the graph and some dozen runs do.
     ///
     /// # Errors
     /// [`ServingError::Repository`] with all faults, or [`ServingError::Runtime`].
@@ -45,7 +44,14 @@ impl ModelHandle {
         }
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();
-        let queue = ModelQueue::start(&model, &inputs, instances, &options.queue)
+        let layout = batch_layout(bundle);
+        let most = options.batching.max_batch_rows;
+        let mut cost = CostTable::default();
+        for instance in instances.iter_mut().rev() {
+            cost = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
+        }
+        let how = (&options.batching, cost);
+        let queue = ModelQueue::start(&model, &inputs, layout, instances, how)
             .map_err(|cause| ServingError::Thread { model, cause })?;
         Ok(Self {
             id: bundle.id.clone(),
@@ -75,12 +81,17 @@ impl ModelHandle {
         self.queue.instances()
     }
 
+    /// What runs cost, as measured at load and kept current.
+    pub fn cost(&self) -> CostTable {
+        self.queue.cost()
+    }
+
     /// Runs the model on one tensor for each input of the manifest, in its order.
     ///
     /// # Errors
     /// [`BatchError`].
-    pub async fn run(&self, inputs: Vec<Tensor>, deadline: Deadline) -> Result<Ran, BatchError> {
-        self.queue.run(inputs, deadline).await
+    pub async fn run(&self, work: Work) -> Result<Ran, BatchError> {
+        self.queue.run(work).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! The life of model versions: loaded, published, looked up.
 
+mod batch_layout;
 mod error;
 mod handle;
 mod registry;
+mod warm_up;
 
 pub use error::ServingError;
 pub use handle::{LoadOptions, ModelHandle, verified_instance};

@@ -59,7 +59,7 @@ impl Failure {
                 _ => None,
             },
             retry_after: matches!(code, Code::ResourceExhausted | Code::Unavailable)
-                .then_some(RETRY_AFTER),
+                .then(|| error.retry_after().unwrap_or(RETRY_AFTER)),
         }
     }
 }
@@ -182,9 +182,14 @@ mod tests {
         let status =
             check(RankError::field("top_k", "bad"), Code::InvalidArgument, "INVALID_FIELD");
         assert_eq!(status.get_details_bad_request().map(|b| b.field_violations.len()), Some(1));
-        let full = BatchError::QueueFull { model: "m".to_owned(), limit: 1 };
+        let full = BatchError::QueueFull {
+            model: "m".to_owned(),
+            limit: "1 requests".to_owned(),
+            retry_after: Duration::from_millis(7),
+        };
         let status = check(full.into(), Code::ResourceExhausted, "QUEUE_FULL");
-        assert!(status.get_details_retry_info().is_some());
+        let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        assert_eq!(retry, Some(Duration::from_millis(7)));
         check(BatchError::ExpiredInQueue.into(), Code::DeadlineExceeded, "EXPIRED_IN_QUEUE");
         check(BatchError::ExpiredInRun.into(), Code::DeadlineExceeded, "EXPIRED_IN_RUN");
         check(BatchError::Stopped.into(), Code::Unavailable, "MODEL_STOPPING");

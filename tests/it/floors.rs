@@ -28,7 +28,7 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("ort", &["runtime"]),
     ("tonic", &["transport", "cli"]),
     ("prost", &["transport", "cli"]),
@@ -37,7 +37,6 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("dashmap", &["users"]),
     ("redis", &["users"]),
     ("arc_swap", &["serving"]),
-    ("crossbeam_channel", &["batching"]),
     ("figment", &["config"]),
     ("clap", &["cli", "main"]),
     ("tokenizers", &["ranking"]),

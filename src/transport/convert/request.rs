@@ -3,6 +3,7 @@
 use ahash::AHashSet;
 
 use crate::{
+    batching::Priority,
     ranking::{
         Candidates, Column, FieldFault, InlineEmbedding, ModelChoice, RankError, RankRequest, User,
         Values,
@@ -37,6 +38,7 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
     if let Some(pb::model_selector::Selector::Label(label)) = &model.selector {
         faults.id("model.label", label);
     }
+    let priority = faults.priority(message.priority);
     if count == 0 {
         faults.add("candidates.ids", "is empty; send at least one id");
     }
@@ -49,6 +51,7 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
             context,
             candidates,
             top_k: message.top_k as usize,
+            priority,
         }),
         false => Err(RankError::Invalid(faults.all)),
     }
@@ -73,6 +76,18 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
+    fn priority(&mut self, given: u32) -> Priority {
+        match u8::try_from(given) {
+            Ok(0) => Priority::default(),
+            Ok(level) if level <= Priority::LOWEST => Priority(level),
+            _ => {
+                let lowest = Priority::LOWEST;
+                self.add("priority", format!("is {given}; it must lie between 0 and {lowest}"));
+                Priority::default()
+            }
+        }
+    }
+
     fn add(&mut self, field: impl Into<String>, wrong: impl Into<String>) {
         if self.all.len() < MAX_FAULTS {
             self.all.push(FieldFault::new(field, wrong));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    batching::{BatchFacts, Closed},
     ranking::{Column, Degraded, RankRequest, Ranking, UserState, Values},
     serving::Selector,
     transport::pb,
@@ -43,9 +44,13 @@ pub(in crate::transport) fn rank_response(
             validate_us: micros(validate),
             user_us: micros(ranking.times.user),
             features_us: micros(ranking.times.features),
-            queue_us: micros(ranking.times.queue),
-            run_us: micros(ranking.times.run),
+            queue_us: micros(ranking.times.batch.queued),
+            assemble_us: micros(ranking.times.batch.assembled),
+            run_us: micros(ranking.times.batch.ran),
+            scatter_us: micros(ranking.times.batch.scattered),
             select_us: micros(ranking.times.select),
+            batches: ranking.times.batch.batches as u32,
+            batch: ranking.times.batch.batch.map(batch_of),
         }),
         error: None,
     }
@@ -53,6 +58,23 @@ pub(in crate::transport) fn rank_response(
 
 fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn batch_of(batch: BatchFacts) -> pb::Batch {
+    pb::Batch {
+        rows: batch.units as u32,
+        requests: batch.jobs as u32,
+        fill: batch.fill,
+        padding_share: batch.padding,
+        closed: match batch.closed {
+            Closed::Full => pb::Closed::Full,
+            Closed::Share => pb::Closed::Share,
+            Closed::Slack => pb::Closed::Slack,
+            Closed::NoCompany => pb::Closed::NoCompany,
+            Closed::Delay => pb::Closed::Delay,
+        }
+        .into(),
+    }
 }
 
 fn user_state(state: UserState) -> pb::UserState {
@@ -86,6 +108,7 @@ pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRe
         }),
         user: None,
         query: request.query.clone(),
+        priority: request.priority.0.into(),
         context: request.context.iter().map(column_of).collect(),
         candidates: Some(pb::Candidates {
             ids: request.candidates.ids.clone(),

@@ -1,0 +1,160 @@
+//! When a batch is closed, and how large it is: a pure rule.
+
+use std::time::{Duration, Instant};
+
+/// Bounds of a model's batches, in units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BatchBounds {
+    /// A batch of so many is good enough: larger ones hardly use the device better.
+    pub(super) preferred: usize,
+    /// How long an idle instance waits for company: a part of what a run costs whatever its size.
+    pub(super) linger: Duration,
+    /// How long a job waits for company at most.
+    pub(super) max_queue_delay: Duration,
+}
+
+/// What the rule looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    /// The present.
+    pub(super) now: Instant,
+    /// Units that wait and fit into one batch with the first.
+    pub(super) waiting: usize,
+    /// Units that other instances run.
+    pub(super) running: usize,
+    /// The model's instances.
+    pub(super) instances: usize,
+    /// Since when this instance is idle.
+    pub(super) idle_since: Instant,
+    /// When the first waiting job came.
+    pub(super) came: Instant,
+    /// When the first waiting job has to start to be in time.
+    pub(super) latest_start: Instant,
+}
+
+/// Why a batch was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// It holds as much as the device gains from.
+    Full,
+    /// It holds this instance's share of all that waits and runs.
+    Share,
+    /// Its first job may wait no longer for its deadline.
+    Slack,
+    /// Nobody came while waiting still paid.
+    NoCompany,
+    /// Its first job waited for `max_queue_delay`.
+    Delay,
+}
+
+/// What an idle instance does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Sleeps until something comes.
+    Sleep,
+    /// Waits for company until then, or until something comes.
+    Wait(Instant),
+    /// Runs so many units.
+    Run(usize, Closed),
+}
+
+/// Says what an idle instance does next.
+///
+/// An instance takes its share of all that waits and runs, so that no other idles behind it (no convoy), and never more
+/// than what the device gains from. It waits for company only while less than its share waits: a lone job finds its share
+/// complete and runs at once.
+pub(super) fn decide(at: &Situation, bounds: &BatchBounds) -> Decision {
+    if at.waiting == 0 {
+        return Decision::Sleep;
+    }
+    let preferred = bounds.preferred.max(1);
+    let share = (at.waiting + at.running).div_ceil(at.instances.max(1)).min(preferred);
+    if at.waiting >= preferred {
+        return Decision::Run(share, if share == preferred { Closed::Full } else { Closed::Share });
+    }
+    if at.waiting >= share {
+        return Decision::Run(share, Closed::Share);
+    }
+    let all = |why| Decision::Run(at.waiting, why);
+    let latest = at.came + bounds.max_queue_delay;
+    let linger = at.idle_since.max(at.came) + bounds.linger;
+    match at.now {
+        now if now >= at.latest_start => all(Closed::Slack),
+        now if now >= latest => all(Closed::Delay),
+        now if now >= linger => all(Closed::NoCompany),
+        _ => Decision::Wait(linger.min(latest).min(at.latest_start)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: BatchBounds = BatchBounds {
+        preferred: 8,
+        linger: Duration::from_micros(200),
+        max_queue_delay: Duration::from_millis(2),
+    };
+
+    /// A situation on two instances, some microseconds after this one became idle and the first job came.
+    fn after(us: u64, waiting: usize, running: usize) -> (Situation, Instant) {
+        let then = Instant::now();
+        let situation = Situation {
+            now: then + Duration::from_micros(us),
+            waiting,
+            running,
+            instances: 2,
+            idle_since: then,
+            came: then,
+            latest_start: then + Duration::from_secs(1),
+        };
+        (situation, then)
+    }
+
+    #[track_caller]
+    fn check(us: u64, waiting: usize, running: usize, want: Decision) {
+        assert_eq!(decide(&after(us, waiting, running).0, &BOUNDS), want);
+    }
+
+    #[test]
+    fn a_lone_job_never_waits() {
+        check(0, 0, 0, Decision::Sleep);
+        check(0, 1, 0, Decision::Run(1, Closed::Share));
+        check(0, 1, 1, Decision::Run(1, Closed::Share));
+    }
+
+    #[test]
+    fn waiting_jobs_are_spread_over_the_instances() {
+        check(0, 8, 0, Decision::Run(4, Closed::Share));
+        check(0, 4, 4, Decision::Run(4, Closed::Share));
+        check(0, 5, 0, Decision::Run(3, Closed::Share));
+        check(0, 64, 0, Decision::Run(8, Closed::Full));
+        check(0, 9, 100, Decision::Run(8, Closed::Full));
+    }
+
+    #[test]
+    fn less_than_a_share_waits_for_company_as_long_as_it_pays() {
+        let (situation, then) = after(10, 2, 6);
+        let until = then + Duration::from_micros(200);
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(until));
+        check(200, 2, 6, Decision::Run(2, Closed::NoCompany));
+        check(5000, 2, 6, Decision::Run(2, Closed::Delay));
+    }
+
+    #[test]
+    fn an_instance_that_was_busy_waits_from_when_it_is_idle() {
+        let (mut situation, then) = after(1500, 2, 6);
+        situation.idle_since = then + Duration::from_micros(1400);
+        let until = then + Duration::from_micros(1600);
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(until));
+    }
+
+    #[test]
+    fn a_deadline_ends_the_wait() {
+        let (mut situation, then) = after(100, 2, 6);
+        situation.latest_start = then + Duration::from_micros(100);
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Run(2, Closed::Slack));
+        situation.latest_start = then + Duration::from_micros(150);
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(situation.latest_start));
+    }
+}

@@ -1,0 +1,160 @@
+//! How long a batch will run: measured once at warm-up, kept current by every run.
+
+use std::time::Duration;
+
+/// How much of a new observation goes into what is expected.
+const LEARNING_RATE: f64 = 0.05;
+
+/// The most that one observation may differ from what is expected; a stalled machine teaches no more than that.
+const FARTHEST: f64 = 4.0;
+
+/// A batch need not be larger than what gives this share of the best rate.
+const GOOD_ENOUGH: f64 = 0.97;
+
+/// One measured run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CostPoint {
+    /// Units of the batch, times the length that they are padded to.
+    pub size: usize,
+    /// The run's time in microseconds.
+    pub run_us: f64,
+}
+
+/// How long batches run by their size, and how that has changed since it was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostTable {
+    /// Sorted by size, times not falling; empty where nothing is known.
+    points: Vec<CostPoint>,
+    scale: f64,
+}
+
+impl Default for CostTable {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl CostTable {
+    /// Makes a table of measured points; of several of one size the quickest counts.
+    pub fn new(mut points: Vec<CostPoint>) -> Self {
+        points.retain(|point| point.size > 0 && point.run_us > 0.0);
+        points.sort_by(|a, b| a.size.cmp(&b.size).then(a.run_us.total_cmp(&b.run_us)));
+        points.dedup_by_key(|point| point.size);
+        let mut longest: f64 = 0.0;
+        for point in &mut points {
+            longest = longest.max(point.run_us);
+            point.run_us = longest;
+        }
+        Self { points, scale: 1.0 }
+    }
+
+    /// The measured points.
+    pub fn points(&self) -> &[CostPoint] {
+        &self.points
+    }
+
+    /// How long a batch of that size will run; zero where nothing was measured.
+    pub fn predict(&self, size: usize) -> Duration {
+        Duration::from_nanos((self.measured_us(size) * self.scale * 1e3) as u64)
+    }
+
+    /// Between two points along the line through them; beyond the last one in proportion.
+    fn measured_us(&self, size: usize) -> f64 {
+        let after = self.points.partition_point(|point| point.size < size);
+        match (after.checked_sub(1).map(|before| self.points[before]), self.points.get(after)) {
+            (None, None) => 0.0,
+            (None, Some(first)) => first.run_us,
+            (Some(last), None) => last.run_us * size as f64 / last.size as f64,
+            (Some(low), Some(high)) => {
+                let share = (size - low.size) as f64 / (high.size - low.size) as f64;
+                low.run_us + share * (high.run_us - low.run_us)
+            }
+        }
+    }
+
+    /// Learns from a run.
+    pub fn observe(&mut self, size: usize, ran: Duration) {
+        let expected = self.measured_us(size);
+        if expected > 0.0 {
+            let seen = ran.as_secs_f64() * 1e6 / expected;
+            let seen = seen.clamp(self.scale / FARTHEST, self.scale * FARTHEST);
+            self.scale += LEARNING_RATE * (seen - self.scale);
+        }
+    }
+
+    /// The smallest size with which a run is nearly as good a use of the device as with the best; none where unknown.
+    pub fn preferred_size(&self) -> Option<usize> {
+        let rate = |point: &CostPoint| point.size as f64 / point.run_us;
+        let best = self.points.iter().map(rate).fold(0.0, f64::max);
+        let enough = self.points.iter().find(|point| rate(point) >= GOOD_ENOUGH * best);
+        enough.map(|point| point.size)
+    }
+
+    /// What each further run costs whatever its size: the time of the smallest batch beyond its share of the best rate.
+    pub fn overhead(&self) -> Duration {
+        let Some(first) = self.points.first() else { return Duration::ZERO };
+        let least = self.points.iter().map(|p| p.run_us / p.size as f64).fold(f64::MAX, f64::min);
+        let us = (first.run_us - least * first.size as f64).max(0.0) * self.scale;
+        Duration::from_nanos((us * 1e3) as u64)
+    }
+
+    /// How long the device needs for so much in batches of the preferred size.
+    pub fn time_for(&self, size: usize) -> Duration {
+        let batch = self.preferred_size().unwrap_or(1).max(1);
+        let whole = self.measured_us(batch) * (size / batch) as f64;
+        let rest = size % batch;
+        let rest = if rest == 0 { 0.0 } else { self.measured_us(rest) };
+        Duration::from_nanos(((whole + rest) * self.scale * 1e3) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> CostTable {
+        let points = [(1, 100.0), (8, 170.0), (64, 730.0), (128, 1430.0)];
+        CostTable::new(points.map(|(size, run_us)| CostPoint { size, run_us }).into())
+    }
+
+    #[track_caller]
+    fn check(size: usize, us: u64) {
+        assert_eq!(table().predict(size).as_micros(), u128::from(us), "{size} size");
+    }
+
+    #[test]
+    fn times_lie_between_the_measured_ones() {
+        check(1, 100);
+        check(2, 110);
+        check(8, 170);
+        check(36, 450);
+        check(256, 2860);
+        assert_eq!(CostTable::new(Vec::new()).predict(9), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_preferred_size_is_the_smallest_good_one() {
+        assert_eq!(table().preferred_size(), Some(64));
+        assert_eq!(CostTable::new(Vec::new()).preferred_size(), None);
+        assert_eq!(table().overhead().as_micros(), 88);
+        assert_eq!(table().time_for(129).as_micros(), 2 * 730 + 100);
+    }
+
+    #[test]
+    fn it_follows_a_slower_machine_and_shrugs_off_a_stall() {
+        let mut table = table();
+        table.observe(8, Duration::from_secs(5));
+        assert!(table.predict(8) < Duration::from_micros(200), "{:?}", table.predict(8));
+        for _ in 0..200 {
+            table.observe(8, Duration::from_micros(340));
+        }
+        assert!(table.predict(1).as_micros().abs_diff(200) < 3, "{:?}", table.predict(1));
+    }
+
+    #[test]
+    fn a_noisy_measurement_never_makes_a_larger_batch_quicker() {
+        let points = [(1, 100.0), (2, 90.0)].map(|(size, run_us)| CostPoint { size, run_us });
+        let table = CostTable::new(points.into());
+        assert!(table.predict(2) >= table.predict(1));
+    }
+}

@@ -1,0 +1,110 @@
+//! Runs a loaded graph on made-up inputs of growing size, to warm it up and to learn what its runs cost.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    batching::{BatchLayout, CostPoint, CostTable, Lead},
+    repository::{DimSpec, InputSpec, Manifest, Source, TokenPart},
+    runtime::ModelInstance,
+    tensor::{DType, Tensor, TensorData},
+};
+
+/// The length that texts, histories and lists have in these runs, where the manifest does not bound it further.
+const LENGTH: usize = 32;
+
+/// Runs of each size; the quickest counts.
+const RUNS: usize = 3;
+
+/// Larger sizes are not tried after a run that took so long.
+const LONG_RUN: Duration = Duration::from_millis(60);
+
+/// Larger sizes are not tried once the rate has not grown by this share for two doublings.
+const NO_GAIN: f64 = 1.01;
+
+/// Measures runs of 1, 2, 4… units up to `most`; what cannot be run on made-up inputs is not measured.
+pub(super) fn measure_costs(
+    instance: &mut dyn ModelInstance,
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    most: usize,
+) -> CostTable {
+    let mut points: Vec<CostPoint> = Vec::new();
+    let (mut best, mut stale) = (0.0, 0);
+    let sizes = std::iter::successors(Some(1), |units| Some(units * 2));
+    for units in sizes.take_while(|units| *units <= most) {
+        let Some(ran) = quickest(instance, manifest, layout, units) else { break };
+        let point =
+            CostPoint { size: units * length(manifest, layout), run_us: ran.as_secs_f64() * 1e6 };
+        points.push(point);
+        let rate = point.size as f64 / point.run_us;
+        stale = if rate > best * NO_GAIN { 0 } else { stale + 1 };
+        best = f64::max(best, rate);
+        if ran > LONG_RUN || stale > 2 {
+            break;
+        }
+    }
+    CostTable::new(points)
+}
+
+/// The quickest of a few runs; `None` where the graph refuses the inputs.
+fn quickest(
+    instance: &mut dyn ModelInstance,
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    units: usize,
+) -> Option<Duration> {
+    let tensors: Vec<Tensor> =
+        manifest.inputs.iter().map(|input| made_up(input, manifest, layout, units)).collect();
+    let names = manifest.inputs.iter().map(|input| input.name.as_str());
+    let named: Vec<(&str, &Tensor)> = names.zip(&tensors).collect();
+    let mut quickest = Duration::MAX;
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        instance.run(&named).ok()?;
+        quickest = quickest.min(begun.elapsed());
+        if quickest > LONG_RUN {
+            break;
+        }
+    }
+    Some(quickest)
+}
+
+/// The length of what is padded in these runs; 1 where nothing is.
+fn length(manifest: &Manifest, layout: &BatchLayout) -> usize {
+    let padded = layout.inputs.iter().zip(&manifest.inputs).filter(|(axes, _)| axes.padded);
+    padded.map(|(_, input)| length_of(input, manifest)).max().unwrap_or(1)
+}
+
+fn length_of(input: &InputSpec, manifest: &Manifest) -> usize {
+    let text = input.text.as_ref().and_then(|name| manifest.texts.get(name));
+    let history = manifest.history.as_ref().map(|history| history.max_length);
+    let bound = match input.source {
+        Source::Tokens => text.map(|text| text.max_tokens),
+        Source::History | Source::HistoryMask => history,
+        _ => None,
+    };
+    bound.map_or(LENGTH, |bound| bound.min(LENGTH)).max(1)
+}
+
+/// Zeros of an input's shape, ones where they say that something is there.
+fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, units: usize) -> Tensor {
+    let users = if layout.unit == Lead::Users { units } else { 1 };
+    let dims = input.shape.iter().map(|dim| match dim {
+        DimSpec::Fixed(size) => *size,
+        named if named.is("users") => users,
+        named if named.is("rows") => units,
+        _ => length_of(input, manifest),
+    });
+    let shape: Vec<usize> = dims.collect();
+    let count = shape.iter().product();
+    let there = matches!(
+        input.source,
+        Source::HistoryMask | Source::HistoryLength | Source::CandidateMask
+    ) || input.part == Some(TokenPart::Mask);
+    let value = f32::from(u8::from(there));
+    let data = match input.dtype {
+        DType::String => TensorData::String(vec![String::new(); count]),
+        dtype => TensorData::from_floats(dtype, vec![value; count]),
+    };
+    Tensor { shape, data }
+}
