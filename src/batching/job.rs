@@ -81,6 +81,17 @@ pub struct BatchFacts {
     pub closed: Closed,
 }
 
+/// A batch that has run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RanBatch {
+    /// How long joining its tensors took.
+    pub(super) assembled: Duration,
+    /// How long the run took.
+    pub(super) ran: Duration,
+    /// What is told of it.
+    pub(super) facts: BatchFacts,
+}
+
 /// The order in which jobs are run: virtual deadline first, then arrival.
 ///
 /// Every level of priority below the first adds [`Key::AGEING`] to a deadline. Whoever waits is therefore passed by more urgent
@@ -194,8 +205,7 @@ impl Job {
         &self,
         units: &Range<usize>,
         running: &Arc<Running>,
-        times: (Duration, Duration),
-        facts: BatchFacts,
+        batch: &RanBatch,
         fill: impl FnOnce(&mut Vec<Tensor>),
     ) {
         let begun = Instant::now();
@@ -207,10 +217,10 @@ impl Job {
         fill(&mut progress.outputs);
         progress.left = progress.left.saturating_sub(units.len());
         let trip = &mut progress.trip;
-        trip.assembled += times.0;
-        trip.ran += times.1;
+        trip.assembled += batch.assembled;
+        trip.ran += batch.ran;
         trip.scattered += begun.elapsed();
-        trip.batch = Some(facts);
+        trip.batch = Some(batch.facts);
         if progress.left == 0
             && let Some(reply) = progress.reply.take()
         {

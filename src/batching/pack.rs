@@ -63,7 +63,9 @@ pub(super) fn pack(layout: &BatchLayout, parts: &[Part<'_>], batch: &mut Vec<Ten
             let own = users_of(layout, part);
             let entries = part.entries(axes.lead, layout.unit, own);
             let before = joined.data.len();
-            append(&mut joined.data, &part.inputs[at], entries.clone(), &tail, *axes, &mut packed);
+            let added = append(&mut joined.data, (&part.inputs[at], entries.clone()), &tail, *axes);
+            packed.elements += added.elements;
+            packed.padding += added.padding;
             if axes.numbers_users {
                 shift(&mut joined.data, before, users);
             }
@@ -130,20 +132,16 @@ macro_rules! on_pair {
 /// Appends entries of a tensor, each filled up to `tail`.
 fn append(
     into: &mut TensorData,
-    from: &Tensor,
-    entries: Range<usize>,
+    (from, entries): (&Tensor, Range<usize>),
     tail: &[usize],
     axes: InputAxes,
-    packed: &mut Packed,
-) {
+) -> Packed {
     let own = from.shape.get(1..).unwrap_or_default();
     let (size, full): (usize, usize) = (own.iter().product(), tail.iter().product());
-    if own != tail {
-        packed.padding += (full - size.min(full)) * entries.len();
-    }
-    if !tail.is_empty() {
-        packed.elements += full * entries.len();
-    }
+    let packed = Packed {
+        elements: if tail.is_empty() { 0 } else { full * entries.len() },
+        padding: (full - size.min(full)) * entries.len(),
+    };
     fn plain<T: Clone>(into: &mut Vec<T>, from: &[T], range: Range<usize>) {
         into.extend_from_slice(&from[range]);
     }
@@ -159,16 +157,22 @@ fn append(
         false => {
             for entry in entries {
                 let range = entry * size..(entry + 1) * size;
-                on_pair!(&mut *into, &from.data, axes.padding, |into: &mut Vec<_>, from: &Vec<_>, fill| fill_up(
-                    into,
-                    &from[range.clone()],
-                    (own, tail),
-                    axes.side,
-                    &fill
-                ));
+                on_pair!(
+                    &mut *into,
+                    &from.data,
+                    axes.padding,
+                    |into: &mut Vec<_>, from: &Vec<_>, fill| fill_up(
+                        into,
+                        &from[range.clone()],
+                        (own, tail),
+                        axes.side,
+                        &fill
+                    )
+                );
             }
         }
     }
+    packed
 }
 
 /// Appends one entry of the dims `own`, filled up to `tail`; only the first dimension is ever filled on the left.
@@ -230,9 +234,8 @@ pub(super) fn check_outputs(
     outputs: &[Tensor],
 ) -> Result<(), WrongLead> {
     for (output, (axes, tensor)) in layout.outputs.iter().zip(outputs).enumerate() {
-        let of_part = |part: &Part<'_>| {
-            part.entries(axes.lead, layout.unit, users_of(layout, part)).len()
-        };
+        let of_part =
+            |part: &Part<'_>| part.entries(axes.lead, layout.unit, users_of(layout, part)).len();
         let wanted = parts.iter().map(of_part).sum();
         let has = leading(tensor);
         if has != wanted || tensor.shape.is_empty() {
@@ -328,11 +331,7 @@ mod tests {
     /// A user's number, the index of their rows, and for each row `length` tokens that name it.
     fn job(user: i64, count: usize, length: usize) -> Vec<Tensor> {
         let tokens = (0..count).flat_map(|row| vec![user * 100 + row as i64; length]).collect();
-        vec![
-            ints(&[1], vec![user]),
-            ints(&[count], vec![0; count]),
-            ints(&[count, length], tokens),
-        ]
+        vec![ints(&[1], vec![user]), ints(&[count], vec![0; count]), ints(&[count, length], tokens)]
     }
 
     fn values(tensor: &Tensor) -> &[i64] {

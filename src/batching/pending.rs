@@ -108,12 +108,12 @@ impl Pending {
         }
         match self.joins {
             Joins::Alone => false,
-            Joins::Padded => {
-                first.length.next_power_of_two() == other.length.next_power_of_two()
-            }
-            Joins::SameShape => first.inputs.iter().zip(&other.inputs).all(|(a, b)| {
-                a.shape.get(1..) == b.shape.get(1..)
-            }),
+            Joins::Padded => first.length.next_power_of_two() == other.length.next_power_of_two(),
+            Joins::SameShape => first
+                .inputs
+                .iter()
+                .zip(&other.inputs)
+                .all(|(a, b)| a.shape.get(1..) == b.shape.get(1..)),
         }
     }
 
@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn a_level_below_waits_a_second_longer_and_no_more() {
         let then = Instant::now();
-        let jobs = [job(then, 1, 1, (100, 2)), job(then, 2, 1, (1050, 1)), job(then, 3, 1, (1200, 1))];
+        let jobs =
+            [job(then, 1, 1, (100, 2)), job(then, 2, 1, (1050, 1)), job(then, 3, 1, (1200, 1))];
         let mut pending = filled(&jobs, Joins::Alone);
         let order: Vec<u64> = (0..3).map(|_| taken(&mut pending, 9, true)[0].0).collect();
         assert_eq!(order, [2, 1, 3]);

@@ -74,9 +74,8 @@ impl ModelQueue {
         let now = Instant::now();
         let deadline = work.deadline;
         let (units, length) = measure(&self.shared.layout, &work.inputs);
-        let job = self
-            .shared
-            .admit(now, |number| Job::new(work, number, now, (units, length), reply))?;
+        let job =
+            self.shared.admit(now, |number| Job::new(work, number, now, (units, length), reply))?;
         let mut caller = Caller { shared: &self.shared, job: &job, waits: true };
         let result = tokio::time::timeout_at(deadline.at().into(), answer).await;
         match result {
@@ -224,8 +223,9 @@ mod tests {
     #[tokio::test]
     async fn rows_of_many_requests_share_batches_and_come_back_in_order() -> std::io::Result<()> {
         let queue = queue(BatchOptions { max_batch_rows: 3, ..Default::default() }, 0.0)?;
-        let works: Vec<Vec<f32>> =
-            (0..20u8).map(|n| (0..n % 5 + 1).map(|row| f32::from(n * 10 + row) / 1e3).collect()).collect();
+        let works: Vec<Vec<f32>> = (0..20u8)
+            .map(|n| (0..n % 5 + 1).map(|row| f32::from(n * 10 + row) / 1e3).collect())
+            .collect();
         let results = join_all(works.iter().map(|values| queue.run(rows(values, 5000)))).await;
         for (values, result) in works.iter().zip(results) {
             let wanted: Vec<f32> = values.iter().map(|value| value * 2.0).collect();

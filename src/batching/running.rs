@@ -24,8 +24,7 @@ impl Running {
     /// Notes that a caller left; the last one stops the run.
     pub(super) fn leave(&self) {
         if self.callers.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(stop) =
-                self.stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
         {
             stop.stop();
         }

@@ -103,9 +103,7 @@ impl Shared {
         let pending = &state.pending;
         let limit = if pending.jobs() >= self.options.max_queue_size {
             format!("{} requests", self.options.max_queue_size)
-        } else if pending.jobs() > 0
-            && pending.units() + job.units > self.options.max_queue_rows
-        {
+        } else if pending.jobs() > 0 && pending.units() + job.units > self.options.max_queue_rows {
             format!("{} rows", self.options.max_queue_rows)
         } else {
             return Ok(());
@@ -152,26 +150,25 @@ impl Shared {
         loop {
             let now = Instant::now();
             let (situation, bounds) = self.situation(&state, now, idle_since);
-            state = match decide(&situation, &bounds) {
-                Decision::Sleep if state.closed => return None,
-                Decision::Sleep => {
-                    self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
+            let decision = match decide(&situation, &bounds) {
                 Decision::Wait(_) if state.closed => {
-                    match self.take(&mut state, (number, now), situation.waiting, &bounds, Closed::NoCompany) {
-                        Some(taken) => return Some(taken),
-                        None => continue,
-                    }
+                    Decision::Run(situation.waiting, Closed::NoCompany)
                 }
+                decided => decided,
+            };
+            state = match decision {
+                Decision::Sleep if state.closed => return None,
+                Decision::Sleep => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Decision::Wait(until) => {
                     let wait = until.saturating_duration_since(now);
                     self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
-                Decision::Run(units, why) => {
-                    match self.take(&mut state, (number, now), units, &bounds, why) {
-                        Some(taken) => return Some(taken),
-                        None => continue,
+                Decision::Run(units, closed) => {
+                    let pieces = self.take(&mut state, number, units, now);
+                    if !pieces.is_empty() {
+                        return Some(Taken { pieces, closed, preferred: bounds.preferred });
                     }
+                    state
                 }
             };
         }
@@ -217,15 +214,8 @@ impl Shared {
         }
     }
 
-    /// Takes a batch; `None` where all that could be taken is too late.
-    fn take(
-        &self,
-        state: &mut State,
-        (number, now): (usize, Instant),
-        units: usize,
-        bounds: &BatchBounds,
-        closed: Closed,
-    ) -> Option<Taken> {
+    /// Takes up to so many units for an instance; nothing where all that could be taken is too late.
+    fn take(&self, state: &mut State, number: usize, units: usize, now: Instant) -> Vec<Piece> {
         let cost = &state.cost;
         let late = |job: &Job| {
             let own = cost.predict(job.length * job.units.min(units));
@@ -237,7 +227,7 @@ impl Shared {
         }
         let units: usize = pieces.iter().map(|piece| piece.units.len()).sum();
         if units == 0 {
-            return None;
+            return pieces;
         }
         let longest = pieces.iter().map(|piece| piece.job.length).max().unwrap_or(1);
         let until = now + state.cost.predict(units * longest);
@@ -245,7 +235,7 @@ impl Shared {
         if state.pending.jobs() > 0 && state.busy.iter().any(Option::is_none) {
             self.news.notify_one();
         }
-        Some(Taken { pieces, closed, preferred: bounds.preferred })
+        pieces
     }
 
     /// Learns how long a batch of that size ran.

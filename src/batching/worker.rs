@@ -10,7 +10,7 @@ use std::{
 use crate::{
     batching::{
         error::BatchError,
-        job::BatchFacts,
+        job::{BatchFacts, RanBatch},
         pack::{Packed, Part, check_outputs, pack, scatter},
         pending::Piece,
         running::Running,
@@ -104,10 +104,10 @@ impl Worker<'_> {
         check_outputs(&self.shared.layout, &parts, &outputs).map_err(|wrong| {
             BatchError::WrongLead { output: wrong.output, has: wrong.has, wanted: wrong.wanted }
         })?;
-        let times = (assembled - begun, ran);
+        let batch = RanBatch { assembled: assembled - begun, ran, facts };
         for (which, piece) in pieces.iter().enumerate() {
             let job = &piece.job;
-            job.finish(&piece.units, &running, times, facts, |into| match whole {
+            job.finish(&piece.units, &running, &batch, |into| match whole {
                 Some(_) => std::mem::swap(into, &mut outputs),
                 None => scatter(&self.shared.layout, &parts, which, &outputs, (job.units, into)),
             });

@@ -79,12 +79,7 @@ impl OnnxInstance {
                 Options::Selected(RunOptions::new()?.with_outputs(selector))
             }
         };
-        Ok(Self {
-            session,
-            run_options,
-            outputs,
-            signature,
-        })
+        Ok(Self { session, run_options, outputs, signature })
     }
 }
 

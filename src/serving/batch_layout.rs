@@ -60,13 +60,10 @@ fn joins(manifest: &Manifest) -> Joins {
     if by_rows && of_users && !has(Source::UserIndex) {
         return Joins::Alone;
     }
-    let needs = |name: &str| {
-        inputs.iter().any(|input| input.shape.iter().any(|dim| dim.is(name)))
-    };
+    let needs = |name: &str| inputs.iter().any(|input| input.shape.iter().any(|dim| dim.is(name)));
     let masked_text = |text: &InputSpec| {
-        let mask = |other: &&InputSpec| {
-            other.text == text.text && other.part == Some(TokenPart::Mask)
-        };
+        let mask =
+            |other: &&InputSpec| other.text == text.text && other.part == Some(TokenPart::Mask);
         inputs.iter().find(mask).is_some()
     };
     let histories = !needs("length") || has(Source::HistoryMask) || has(Source::HistoryLength);

@@ -97,10 +97,9 @@ fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, units: 
     });
     let shape: Vec<usize> = dims.collect();
     let count = shape.iter().product();
-    let there = matches!(
-        input.source,
-        Source::HistoryMask | Source::HistoryLength | Source::CandidateMask
-    ) || input.part == Some(TokenPart::Mask);
+    let there =
+        matches!(input.source, Source::HistoryMask | Source::HistoryLength | Source::CandidateMask)
+            || input.part == Some(TokenPart::Mask);
     let value = f32::from(u8::from(there));
     let data = match input.dtype {
         DType::String => TensorData::String(vec![String::new(); count]),
