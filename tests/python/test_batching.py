@@ -51,9 +51,9 @@ def test_a_large_request_is_cut(log: Path) -> None:
 
 
 def test_a_lone_request_waits_for_nobody(client: Client) -> None:
-    one = asked(random.Random(7), 5)
+    one = asked(random.Random(7), 1)
     timings = client.rank(**tiny_request(one, 2)).timings
-    assert client.enum_name("Closed", timings.batch.closed) == "CLOSED_SHARE"
+    assert client.enum_name("Closed", timings.batch.closed) in ("CLOSED_SHARE", "CLOSED_FULL")
     assert timings.batch.requests == 1
 
 
