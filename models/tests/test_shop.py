@@ -192,8 +192,25 @@ def test_vectors_are_laid_out_by_item(tmp_path):
     prepared = build_prepared(journey, config)
     assert prepared.report["items_with_vectors"] == 2
     assert prepared.report["vectors_not_finite"] == 1
-    assert prepared.vectors[prepared.items.index("sku-2")].tolist() == [3, 4]
-    assert prepared.vectors.sum() == 10
+    rows = [prepared.vectors[prepared.items.index(name)].tolist() for name in ("sku-1", "sku-2")]
+    assert rows == [[-1, -1], [1, 1]]  # each column standardised over the items that have one
+    assert np.count_nonzero(prepared.vectors) == 4
+
+
+@pytest.mark.parametrize("name", ["user", "quantity", "time"])
+def test_columns_of_lists_are_refused(tmp_path, name):
+    files = shop(tmp_path)
+    purchases().with_columns(pl.concat_list(name)).write_parquet(tmp_path / "purchases.csv")
+    with pytest.raises(ValueError, match=rf"purchases.csv: the column '{name}' holds List"):
+        read_shop(files)
+
+
+@pytest.mark.parametrize(("flag", "word"), [("--things", "a\nb"), ("--shopper", " ")])
+def test_words_of_descriptions_are_checked(tmp_path, flag, word, capsys):
+    files = shop(tmp_path)
+    arguments = ["--purchases", str(files.purchases[0]), "--products", str(files.products)]
+    assert main(["prepare", "purchases", *arguments, "--run", str(tmp_path), flag, word]) == 1
+    assert flag in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["grocery", "Shop", "a b", ""])

@@ -10,6 +10,9 @@ from podium_models.ranker.config import KIND, BundleConfig, Config
 from podium_models.ranker.data.prepared import Prepared, load_prepared
 from podium_models.settings import override, read_config, write_config
 
+MAX_WORD = 60
+"""Characters of the words that descriptions use."""
+
 
 def prepared_of(run: Path) -> tuple[Prepared, Config]:
     """Loads what ``prepare`` wrote for a run."""
@@ -65,7 +68,7 @@ def prepare_purchases(arguments: argparse.Namespace) -> None:
     from podium_models.ranker.prepare import prepare
 
     names = BundleConfig(arguments.name, arguments.things, arguments.shopper)
-    require_name(names)
+    require_names(names)
     files = ShopFiles(
         tuple(arguments.purchases),
         arguments.products,
@@ -79,12 +82,15 @@ def prepare_purchases(arguments: argparse.Namespace) -> None:
     tell(prepare(arguments.run, journey, override(derived, arguments.set)).report)
 
 
-def require_name(names: BundleConfig) -> None:
-    """Raises ``ValueError`` where the bundles' names are none that Podium takes, or are taken."""
+def require_names(names: BundleConfig) -> None:
+    """Raises ``ValueError`` where the bundles' names or words are none that Podium takes."""
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,55}", names.name) is None:
         raise ValueError(f"--name {names.name!r}: write a-z 0-9 - _ . and begin with a-z 0-9")
     if names.name == BundleConfig().name:
         raise ValueError(f"--name {names.name} is that of the shipped models; choose another")
+    for flag, word in (("--things", names.things), ("--shopper", names.shopper)):
+        if not word.isprintable() or not 0 < len(word.strip()) <= MAX_WORD:
+            raise ValueError(f"{flag} {word!r}: write 1 to {MAX_WORD} characters on one line")
 
 
 def train(arguments: argparse.Namespace) -> None:

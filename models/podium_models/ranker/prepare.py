@@ -17,6 +17,7 @@ from podium_models.ranker.data.journey import Journey
 from podium_models.ranker.data.pairs import build_pairs
 from podium_models.ranker.data.prepared import Prepared, save_prepared
 from podium_models.ranker.data.shop_weeks import check_split
+from podium_models.sequence.data.item_features import vector_columns
 from podium_models.settings import write_config
 
 Ints = npt.NDArray[np.int64]
@@ -139,14 +140,15 @@ def build_prepared(journey: Journey, config: Config) -> Prepared:
 def item_vectors(
     vectors: tuple[list[str], Floats] | None, items: Vocabulary, report: dict[str, int]
 ) -> Floats | None:
-    """Lays precomputed vectors out by item index, zero where there is none: [items, d] float32."""
+    """Lays standardised vectors out by item index: [items, d] float32.
+
+    Each column has mean 0 and deviation 1 over the vocabulary's items that have a vector; the
+    others get zeros.
+    """
     if vectors is None:
         return None
-    names, values = vectors
-    known = [place for place, name in enumerate(names) if name in items]
-    laid = np.zeros((items.size, values.shape[1]), dtype=np.float32)
-    laid[items.indices(names[place] for place in known)] = values[known]
-    report["items_with_vectors"] = len(known)
+    laid, counts = vector_columns(pl.Series(vectors[0], dtype=pl.String), vectors[1], items)
+    report["items_with_vectors"] = len(items.names) - counts["missing"]
     return laid
 
 

@@ -93,4 +93,7 @@ def read_table(path: Path, table: str, columns: dict[str, str]) -> pl.DataFrame:
         raise ValueError(reason) from None
     if found.height == 0:
         raise ValueError(f"{path} holds no row")
+    for one, kind in found.schema.items():
+        if kind.is_nested() or kind in (pl.Binary, pl.Object):
+            raise ValueError(f"{path}: the column {names[one]!r} holds {kind}, not plain values")
     return found
