@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{error_code::ErrorCode, runtime::RuntimeError};
+use crate::{batching::pack::WrongLead, error_code::ErrorCode, runtime::RuntimeError};
 
 /// Why work was not run.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +54,12 @@ pub enum BatchError {
     /// The run panicked; only the requests of its batch suffer.
     #[error("the run panicked: {0}")]
     Panicked(String),
+}
+
+impl From<WrongLead> for BatchError {
+    fn from(wrong: WrongLead) -> Self {
+        Self::WrongLead { output: wrong.output, has: wrong.has, wanted: wrong.wanted }
+    }
 }
 
 impl BatchError {

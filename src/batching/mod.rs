@@ -15,6 +15,7 @@ mod pending;
 mod queue;
 mod running;
 mod shared;
+mod together;
 mod worker;
 
 pub use close::Closed;
@@ -24,3 +25,4 @@ pub use job::{BatchFacts, Priority, Ran, Trip, Work};
 pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};
 pub use options::BatchOptions;
 pub use queue::ModelQueue;
+pub use together::run_together;

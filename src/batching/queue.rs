@@ -9,9 +9,10 @@ use crate::{
         cost::CostTable,
         error::BatchError,
         job::{Job, Ran, Work},
-        layout::{BatchLayout, Lead},
+        layout::BatchLayout,
         options::BatchOptions,
         shared::Shared,
+        together::units_of,
         worker,
     },
     runtime::ModelInstance,
@@ -73,7 +74,8 @@ impl ModelQueue {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
         let deadline = work.deadline;
-        let (units, length) = measure(&self.shared.layout, &work.inputs);
+        let layout = &self.shared.layout;
+        let (units, length) = (units_of(layout, &work.inputs), longest(layout, &work.inputs));
         let job =
             self.shared.admit(now, |number| Job::new(work, number, now, (units, length), reply))?;
         let mut caller = Caller { shared: &self.shared, job: &job, waits: true };
@@ -119,16 +121,10 @@ impl Drop for Caller<'_> {
     }
 }
 
-/// The units of a job, and the longest length that padding could change.
-fn measure(layout: &BatchLayout, inputs: &[Tensor]) -> (usize, usize) {
-    let leads = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.lead == layout.unit);
-    let units = leads.clone().filter_map(|(_, tensor)| tensor.shape.first()).max();
-    let length = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.padded);
-    let length = length.filter_map(|(_, tensor)| tensor.shape.get(1)).max();
-    match layout.unit {
-        Lead::Rows => (units.copied().unwrap_or(0), length.copied().unwrap_or(1).max(1)),
-        Lead::Users => (1, length.copied().unwrap_or(1).max(1)),
-    }
+/// The longest length that padding could change; 1 where there is none.
+fn longest(layout: &BatchLayout, inputs: &[Tensor]) -> usize {
+    let padded = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.padded);
+    padded.filter_map(|(_, tensor)| tensor.shape.get(1)).max().copied().unwrap_or(1).max(1)
 }
 
 #[cfg(test)]
@@ -141,7 +137,7 @@ mod tests {
         batching::{
             cost::CostPoint,
             job::Priority,
-            layout::{InputAxes, Joins, OutputAxes},
+            layout::{InputAxes, Joins, Lead, OutputAxes},
         },
         deadline::Deadline,
         runtime::{RuntimeError, Signature},

@@ -101,9 +101,7 @@ impl Worker<'_> {
         running.over();
         let Some(mut outputs) = result? else { return Ok(()) };
         self.learn(pieces, facts.units, ran);
-        check_outputs(&self.shared.layout, &parts, &outputs).map_err(|wrong| {
-            BatchError::WrongLead { output: wrong.output, has: wrong.has, wanted: wrong.wanted }
-        })?;
+        check_outputs(&self.shared.layout, &parts, &outputs).map_err(BatchError::from)?;
         let batch = RanBatch { assembled: assembled - begun, ran, facts };
         for (which, piece) in pieces.iter().enumerate() {
             let job = &piece.job;

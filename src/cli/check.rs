@@ -10,9 +10,9 @@ use crate::{
     catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
     ranking::check_texts,
-    repository::{Bundle, GoldenResult, Role, run_golden},
+    repository::{Bundle, GoldenResult, Role, golden_inputs, run_golden},
     runtime::{Runtime, TensorInfo},
-    serving::verified_instance,
+    serving::{Invariance, check_invariance, verified_instance},
     transport::Limits,
     users::load_histories,
 };
@@ -73,6 +73,13 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
         );
     }
     golden.iter().for_each(|result| report.golden(result));
+    let cases = golden_inputs(bundle).map_err(|fault| fault.to_string())?;
+    let invariance = check_invariance(instance.as_mut(), bundle, &cases);
+    let allowed = golden.first().map_or(0.0, |result| result.tolerance);
+    match invariance.map_err(|e| format!("the golden cases cannot share a batch: {e}"))? {
+        Some(found) => report.invariance(&found, allowed),
+        None => report.row("batch", "no two golden cases may share one".to_owned()),
+    }
     Ok(())
 }
 
@@ -132,6 +139,21 @@ impl Report {
 
     fn row(&mut self, check: impl Into<String>, result: String) {
         self.table.add_row([check.into(), result, "ok".to_owned()]);
+    }
+
+    fn invariance(&mut self, found: &Invariance, allowed: f64) {
+        let bits = if found.bit_equal { "no bit" } else { "some bits" };
+        let told = format!(
+            "{} cases in one run: largest difference {:.1e} of {allowed:.1e} allowed; their order changes {bits}",
+            found.cases, found.error
+        );
+        let passed = found.error <= allowed;
+        self.failed += usize::from(!passed);
+        self.table.add_row([
+            "batch".to_owned(),
+            told,
+            if passed { "ok" } else { "FAILED" }.to_owned(),
+        ]);
     }
 
     fn golden(&mut self, result: &GoldenResult) {

@@ -51,6 +51,51 @@ impl GoldenResult {
     }
 }
 
+/// The inputs of one golden case.
+#[derive(Debug, Clone)]
+pub struct GoldenInputs {
+    /// The case's name.
+    pub case: String,
+    /// One tensor for each input, in the order of the manifest.
+    pub tensors: Vec<Tensor>,
+}
+
+/// The inputs of every golden case; nothing where the bundle has no golden vectors.
+///
+/// # Errors
+/// A [`Fault`] when the file cannot be read, or a case lacks an input.
+pub fn golden_inputs(bundle: &Bundle) -> Result<Vec<GoldenInputs>, Fault> {
+    let Some(spec) = bundle.golden() else {
+        return Ok(Vec::new());
+    };
+    let inputs = |case: &Case| {
+        let tensor = |name: &str| match case.inputs.get(name) {
+            Some(raw) => tensor_of(name, raw),
+            None => Err(RuntimeError::Run(format!("golden input `{name}` is missing"))),
+        };
+        let names = bundle.manifest.inputs.iter().map(|input| input.name.as_str());
+        let tensors = names.map(tensor).collect::<Result<_, _>>();
+        let tensors = tensors.map_err(|e| unfit(&spec.file, format!("case {}: {e}", case.name)))?;
+        Ok(GoldenInputs { case: case.name.clone(), tensors })
+    };
+    read_cases(bundle, &spec.file)?.iter().map(inputs).collect()
+}
+
+fn unfit(file: &str, wrong: String) -> Fault {
+    let fix = "export the golden vectors again; docs/bundle.md describes the file";
+    Fault::new(file, wrong, fix)
+}
+
+fn read_cases(bundle: &Bundle, name: &str) -> Result<Vec<Case>, Fault> {
+    let bytes = fs::read(bundle.file(name)).map_err(|e| unfit(name, e.to_string()))?;
+    let file: GoldenFile =
+        serde_json::from_slice(&bytes).map_err(|e| unfit(name, e.to_string()))?;
+    match file.cases.is_empty() {
+        true => Err(unfit(name, "holds no case".to_owned())),
+        false => Ok(file.cases),
+    }
+}
+
 /// Runs every golden case through `instance`, whose outputs must be those of the manifest in its order.
 ///
 /// Returns nothing where the bundle has no golden vectors.
@@ -64,18 +109,10 @@ pub fn run_golden(
     let Some(spec) = bundle.golden() else {
         return Ok(Vec::new());
     };
-    let fault = |wrong: String| {
-        let fix = "export the golden vectors again; docs/bundle.md describes the file";
-        Fault::new(spec.file.clone(), wrong, fix)
-    };
-    let bytes = fs::read(bundle.file(&spec.file)).map_err(|e| fault(e.to_string()))?;
-    let file: GoldenFile = serde_json::from_slice(&bytes).map_err(|e| fault(e.to_string()))?;
-    if file.cases.is_empty() {
-        return Err(fault("holds no case".to_owned()));
-    }
+    let fault = |wrong: String| unfit(&spec.file, wrong);
     let names = bundle.manifest.output_names();
     let mut results = Vec::new();
-    for case in &file.cases {
+    for case in &read_cases(bundle, &spec.file)? {
         let got =
             run_case(case, instance).map_err(|e| fault(format!("case {}: {e}", case.name)))?;
         for (name, got) in names.iter().zip(&got) {

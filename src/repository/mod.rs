@@ -12,7 +12,7 @@ mod verify_texts;
 
 pub use bundle::{Bundle, CatalogueFile};
 pub use error::{Fault, RepositoryError};
-pub use golden::{GoldenResult, run_golden};
+pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
     Activation, CatalogueSpec, ColumnType, DimSpec, EncoderRef, EventField, FileRef, HistorySpec,
     InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,

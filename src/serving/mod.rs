@@ -3,9 +3,11 @@
 mod batch_layout;
 mod error;
 mod handle;
+mod invariance;
 mod registry;
 mod warm_up;
 
 pub use error::ServingError;
 pub use handle::{LoadOptions, ModelHandle, verified_instance};
+pub use invariance::{Invariance, check_invariance};
 pub use registry::{LATEST, Registry, Selector};

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bundle import Bundle, Tensors, float32, graph, write
 from faulty import FAULTS
 from server import FAULTY_MODELS, SHIPPED_MODELS, TEST_MODELS, podium
+from special import price_manifest
 
 GOOD = sorted(path.parent for path in TEST_MODELS.glob("*/*/model.toml"))
 SHIPPED = sorted(path.parent for path in SHIPPED_MODELS.glob("*/[0-9]*/model.toml"))
@@ -52,3 +54,18 @@ def test_golden_vectors_within_their_tolerance_pass(tmp_path: Path) -> None:
     golden = json.loads((bundle / "golden.json").read_text())
     assert golden["cases"][0]["outputs"]["score"]["data"] == [1.0, 999.0]
     assert podium("check", bundle).returncode == 0
+
+
+def test_rows_that_influence_each_other_are_noticed(tmp_path: Path) -> None:
+    model = graph(
+        """mixing (float[rows] price) => (float[rows] score) {
+          middle = ReduceMean<keepdims = 1>(price)
+          score = Sub(price, middle)
+        }"""
+    )
+    manifest = price_manifest("Says that its rows are independent, and subtracts their mean.")
+    cases: dict[str, Tensors] = {"low": {"price": float32([1, 2])}, "high": {"price": float32([8, 9, 9])}}
+    ended = podium("check", write(Bundle("mixing-ranker", "1", manifest, model, cases), tmp_path))
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "2 cases in one run" in ended.stdout
+    assert "1 check(s)" in ended.stderr
