@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from podium_models.bundle import manifest as parts
+from podium_models.bundle.directory import fresh
 from podium_models.bundle.text_files import write_csv_gzip
 from podium_models.ranker.config import Config
 from podium_models.ranker.data.prepared import Prepared
@@ -22,14 +23,6 @@ from podium_models.ranker.export.tables import catalogue_table, histories_table
 
 SIZE_LIMIT = 10_000_000
 """Bytes that both grocery bundles together stay under, so that they can live in git."""
-
-
-def fresh(directory: Path) -> Path:
-    """Empties and recreates a bundle's directory."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
-    return directory
 
 
 def write_vocabularies(directory: Path, prepared: Prepared) -> None:

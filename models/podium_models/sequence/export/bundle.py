@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from podium_models.bundle.directory import fresh
 from podium_models.bundle.golden import Arrays, case
 from podium_models.bundle.manifest import CARD, EXAMPLE, GOLDEN, MANIFEST, MODEL
 from podium_models.bundle.text_files import write_csv_gzip
@@ -31,14 +32,6 @@ from podium_models.sequence.export.published import Published
 from podium_models.settings import read_config
 
 EXAMPLE_ITEMS = 100
-
-
-def fresh(directory: Path) -> Path:
-    """Empties and recreates a bundle's directory."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
-    return directory
 
 
 def histories_table(data: Interactions, whole: bool, limit: int) -> pl.DataFrame:

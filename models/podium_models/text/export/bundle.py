@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from podium_models.bundle.directory import fresh
 from podium_models.bundle.manifest import CARD, EXAMPLE, GOLDEN, MANIFEST, MODEL
 from podium_models.text.config import Config
 from podium_models.text.data.prepared import Prepared
@@ -24,13 +25,6 @@ from podium_models.text.tokens.pruning import unknown_share
 
 SIZE_LIMIT = 12_000_000
 """Bytes that the bundle which ships stays under, so that it can live in git."""
-
-
-def fresh(directory: Path) -> Path:
-    """Empties and recreates a bundle's directory."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    return directory
 
 
 def refuse_large(config: Config, size: int) -> None:
