@@ -10,7 +10,7 @@ use crate::fixture::{bundle, open, runtime, shipped};
 
 #[test]
 fn shipped_bundles_answer_their_golden_vectors() {
-    for path in ["grocery-encoder/1", "grocery-ranker/1"] {
+    for path in ["grocery-encoder/1", "grocery-ranker/1", "electronics-search/1"] {
         let bundle = open(&shipped(path));
         let mut instance = verified_instance(&runtime(), &bundle).unwrap();
         let results = run_golden(&bundle, instance.as_mut()).unwrap();
