@@ -1,6 +1,7 @@
 //! Turns a request, a user and a catalogue into the tensors that a manifest asks for.
 
 mod column;
+mod counted;
 mod description;
 mod history;
 mod item_index;

@@ -11,6 +11,7 @@ use crate::{
         error::RankError,
         features::{
             column::ColumnFeature,
+            counted::CountedHistories,
             description::{FeatureDescription, FeatureScope},
             history::HistoryInput,
             item_index::ItemIndexFeature,
@@ -23,14 +24,14 @@ use crate::{
     },
     repository::{Bundle, DimSpec, Fault, InputSpec, Layout, Source},
     tensor::{Tensor, TensorData},
-    users::Event,
+    users::{Event, History},
 };
 
 /// What several inputs of one request share.
 struct Prepared<'a> {
     /// The user's events that are read, oldest first.
     recent: &'a [Event],
-    items: UserItems<'a>,
+    items: Arc<UserItems>,
     texts: Vec<(&'a str, Tokenised<'a>)>,
 }
 
@@ -58,6 +59,9 @@ pub(in crate::ranking) struct FeaturePlan {
     history_length: usize,
     texts: BTreeMap<String, text::TextTemplate>,
     described: Vec<FeatureDescription>,
+    /// The columns by which the user's events are counted.
+    counted_by: BTreeSet<String>,
+    counted: CountedHistories,
     /// The catalogue's columns, which a request may bring whether a catalogue is loaded or not.
     declared: BTreeSet<String>,
 }
@@ -98,8 +102,15 @@ impl FeaturePlan {
         if !faults.is_empty() {
             return Err(faults);
         }
+        let columns = inputs.iter().filter_map(|input| match &input.binding {
+            Binding::UserItem(feature) => feature.column(),
+            _ => None,
+        });
+        let counted_by = columns.map(str::to_owned).collect();
         let mut plan = Self {
             inputs,
+            counted_by,
+            counted: CountedHistories::default(),
             layout: manifest.layout,
             catalogue,
             history_length: manifest.history.as_ref().map_or(0, |h| h.max_length),
@@ -147,10 +158,21 @@ impl FeaturePlan {
         let recent = &sources.history[sources.history.len().saturating_sub(self.history_length)..];
         let prepared = Prepared {
             recent,
-            items: UserItems::of(recent, self.catalogue.as_deref()),
+            items: self.count(sources.history, recent),
             texts: self.tokenise(sources)?,
         };
         self.inputs.iter().map(|input| self.tensor(input, sources, &prepared)).collect()
+    }
+
+    /// What the user did, counted; nothing where no input asks for it.
+    fn count(&self, history: &History, recent: &[Event]) -> Arc<UserItems> {
+        let asked = |input: &PlannedInput| matches!(input.binding, Binding::UserItem(_));
+        match self.inputs.iter().any(asked) {
+            true => self.counted.of(history, || {
+                UserItems::of(recent, self.catalogue.as_deref(), &self.counted_by)
+            }),
+            false => Arc::default(),
+        }
     }
 
     fn tokenise<'a>(

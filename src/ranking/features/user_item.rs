@@ -1,6 +1,6 @@
 //! What a user did with each candidate so far.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ahash::AHashMap;
 
@@ -26,33 +26,40 @@ impl Met {
     }
 }
 
-/// A user's events counted by item: by the catalogue's row, and by id where it has none.
-pub(super) struct UserItems<'a> {
-    /// The catalogue's row and the time of each event whose item has one.
-    events: Vec<(u32, i64)>,
+/// A user's events counted by item: by the catalogue's row, by id where it has none, and by the texts of some columns.
+#[derive(Debug, Default)]
+pub(super) struct UserItems {
     by_row: AHashMap<u32, Met>,
-    by_id: AHashMap<&'a str, Met>,
+    by_id: AHashMap<Arc<str>, Met>,
+    by_column: Vec<(String, AHashMap<u32, Met>)>,
     end: i64,
 }
 
-impl<'a> UserItems<'a> {
-    /// Counts `events`, oldest first, at the cost of one look-up each.
-    pub(super) fn of(events: &'a [Event], catalogue: Option<&Catalogue>) -> Self {
-        let mut items = Self {
-            events: Vec::with_capacity(events.len()),
-            by_row: AHashMap::with_capacity(events.len()),
-            by_id: AHashMap::new(),
-            end: events.last().map_or(0, |event| event.time),
-        };
+impl UserItems {
+    /// Counts `events`, oldest first, by item and by text columns, at the cost of one look-up of each event.
+    pub(super) fn of(
+        events: &[Event],
+        catalogue: Option<&Catalogue>,
+        columns: &BTreeSet<String>,
+    ) -> Self {
+        let mut items =
+            Self { end: events.last().map_or(0, |event| event.time), ..Self::default() };
+        let mut known: Vec<(u32, i64)> = Vec::with_capacity(events.len());
         for event in events {
             let met = match catalogue.and_then(|catalogue| catalogue.row(&event.item)) {
                 Some(row) => {
-                    items.events.push((row as u32, event.time));
+                    known.push((row as u32, event.time));
                     items.by_row.entry(row as u32).or_default()
                 }
-                None => items.by_id.entry(&event.item).or_default(),
+                None => items.by_id.entry(Arc::clone(&event.item)).or_default(),
             };
             met.add(event.time);
+        }
+        for name in columns {
+            let column = catalogue.and_then(|catalogue| catalogue.column(name));
+            if let Some(FeatureColumn::Texts { codes, values }) = column {
+                items.by_column.push((name.clone(), by_code(&known, codes, values)));
+            }
         }
         items
     }
@@ -64,17 +71,21 @@ impl<'a> UserItems<'a> {
         }
     }
 
-    /// Counts again by the codes of a catalogue's text column; items without a text are like no other.
-    fn by_code(&self, codes: &[u32], values: &[Arc<str>]) -> AHashMap<u32, Met> {
-        let mut by_code: AHashMap<u32, Met> = AHashMap::new();
-        for (row, time) in &self.events {
-            let code = codes[*row as usize];
-            if !values[code as usize].is_empty() {
-                by_code.entry(code).or_default().add(*time);
-            }
-        }
-        by_code
+    fn column(&self, name: &str) -> Option<&AHashMap<u32, Met>> {
+        self.by_column.iter().find(|(own, _)| own == name).map(|(_, met)| met)
     }
+}
+
+/// Counts by the codes of a catalogue's text column; items without a text are like no other.
+fn by_code(events: &[(u32, i64)], codes: &[u32], values: &[Arc<str>]) -> AHashMap<u32, Met> {
+    let mut by_code: AHashMap<u32, Met> = AHashMap::new();
+    for (row, time) in events {
+        let code = codes[*row as usize];
+        if !values[code as usize].is_empty() {
+            by_code.entry(code).or_default().add(*time);
+        }
+    }
+    by_code
 }
 
 /// How one input is made of what a user did with the candidates.
@@ -95,18 +106,23 @@ impl UserItemFeature {
         }
     }
 
+    /// The catalogue's column that makes two items alike, where it is not the item itself.
+    pub(super) fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
     /// One value for each scored candidate.
     pub(super) fn values(
         &self,
         sources: &Sources<'_>,
-        items: &UserItems<'_>,
+        items: &UserItems,
         catalogue: Option<&Catalogue>,
     ) -> TensorData {
         let rows = sources.scored.iter().map(|&at| (at as usize, sources.rows[at as usize]));
         let column = self.column.as_ref().and_then(|name| catalogue?.column(name));
-        let met: Vec<Option<Met>> = match column {
-            Some(FeatureColumn::Texts { codes, values }) => {
-                let by_code = items.by_code(codes, values);
+        let counted = self.column.as_ref().and_then(|name| items.column(name));
+        let met: Vec<Option<Met>> = match (column, counted) {
+            (Some(FeatureColumn::Texts { codes, .. }), Some(by_code)) => {
                 rows.map(|(_, row)| by_code.get(&codes[row? as usize]).copied()).collect()
             }
             _ => {
