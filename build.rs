@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("podium_descriptors.bin"), descriptors.encode_to_vec())?;
     let mut messages = prost_build::Config::new();
     messages.enable_type_names();
+    messages.extern_path(".podium.v1.Output", "crate::transport::output::Output");
     tonic_prost_build::configure()
         .codec_path("crate::transport::codec::StrictCodec")
         .compile_fds_with_config(descriptors, messages)?;

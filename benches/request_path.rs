@@ -91,7 +91,7 @@ fn scored(count: u32) -> Vec<Scored> {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         f32::from((state >> 16) as u16) / 65_536.0
     };
-    (0..count).map(|index| Scored { index, score: Some(next()), outputs: vec![next()] }).collect()
+    (0..count).map(|index| Scored { index, score: Some(next()), row: Some(index) }).collect()
 }
 
 /// From scores to an order.

@@ -208,7 +208,7 @@ async fn show(
     let mut header = vec!["rank".to_owned(), "item".to_owned()];
     header.extend(texts.iter().map(|(name, _)| name.clone()));
     header.push("score".to_owned());
-    header.extend(heads.iter().map(|head| head.name.clone()));
+    header.extend(heads.iter().map(|head| head.name.to_string()));
     table.set_header(header);
     for (row, item) in answer.items.iter().enumerate() {
         let mut cells = vec![item.rank.to_string(), item.id.clone()];

@@ -13,7 +13,7 @@ use crate::{
         models::{Located, Model, Ranker},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
-        response::{Degraded, Ranking, Scored, StageTimes},
+        response::{Degraded, Head, Ranking, Scored, StageTimes},
         select::{best, head_values},
         user_side::{UserSide, user_side},
     },
@@ -61,19 +61,19 @@ impl Engine {
         let Prepared { located, user, inputs } =
             self.prepare(&ranker, request, deadline, &mut times).await?;
 
-        let mut items = Vec::with_capacity(request.candidates.ids.len());
+        let (mut items, mut further_heads) = (Vec::new(), Vec::new());
         if !located.scored.is_empty() {
             let work = Work { inputs, deadline, priority: request.priority };
             let ran = ranker.handle.run(work).await?;
             times.batch = ran.trip;
-            items = scored(&ranker, ran, &located)?;
+            (items, further_heads) = scored(&ranker, ran, &located)?;
         }
 
         let begun = Instant::now();
         items.extend(unscored(&located));
         let items = best(items, &request.candidates.prior_scores, request.top_k);
         times.select = begun.elapsed();
-        Ok(answer(&ranker, items, located, &user, times))
+        Ok(answer(&ranker, (items, further_heads), located, &user, times))
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -155,37 +155,44 @@ fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// The scored candidates with the values of all heads.
-fn scored(ranker: &Ranker, ran: Ran, located: &Located) -> Result<Vec<Scored>, RankError> {
+/// The scored candidates, and the values of the heads beside the one that ranks.
+fn scored(
+    ranker: &Ranker,
+    ran: Ran,
+    located: &Located,
+) -> Result<(Vec<Scored>, Vec<Head>), RankError> {
     let count = located.scored.len();
     let specs = &ranker.handle.manifest().outputs;
-    let mut heads = Vec::with_capacity(specs.len());
-    for (spec, output) in specs.iter().zip(ran.outputs) {
-        let values = head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
+    let mut heads = specs.iter().zip(ran.outputs).map(|(spec, output)| {
+        head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
             model: ranker.id().to_string(),
             output: spec.name.clone(),
             wrong,
-        })?;
-        heads.push(values);
-    }
-    let item = |(row, &index): (usize, &u32)| Scored {
+        })
+    });
+    let ranking = heads.next().transpose()?.unwrap_or_default();
+    let further = ranker.further_heads.iter().zip(heads);
+    let further =
+        further.map(|(name, values)| Ok(Head { name: Arc::clone(name), values: values? }));
+    let further = further.collect::<Result<_, RankError>>()?;
+    let item = |(row, (&index, &score)): (usize, (&u32, &f32))| Scored {
         index,
-        score: heads.first().map(|values| values[row]),
-        outputs: heads.iter().skip(1).map(|values| values[row]).collect(),
+        score: Some(score),
+        row: Some(row as u32),
     };
-    Ok(located.scored.iter().enumerate().map(item).collect())
+    Ok((located.scored.iter().zip(&ranking).enumerate().map(item).collect(), further))
 }
 
 /// The candidates that the model is not asked about.
 fn unscored(located: &Located) -> impl Iterator<Item = Scored> {
     let skipped = located.scored.len() < located.rows.len();
     let missing: &[u32] = if skipped { &located.missing } else { &[] };
-    missing.iter().map(|&index| Scored { index, score: None, outputs: Vec::new() })
+    missing.iter().map(|&index| Scored { index, score: None, row: None })
 }
 
 fn answer(
     ranker: &Ranker,
-    items: Vec<Scored>,
+    (items, further_heads): (Vec<Scored>, Vec<Head>),
     located: Located,
     user: &UserSide,
     times: StageTimes,
@@ -193,7 +200,7 @@ fn answer(
     let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
     Ranking {
         items,
-        further_heads: Arc::clone(&ranker.further_heads),
+        further_heads,
         model: ranker.id().clone(),
         encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
         user_state: user.state,

@@ -16,5 +16,5 @@ pub use features::{FeatureDescription, FeatureScope, check_texts};
 pub use models::{Encoder, Model, Ranker};
 pub use parts::{EngineOptions, EngineParts};
 pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};
-pub use response::{Degraded, Ranking, Scored, StageTimes, UserState};
+pub use response::{Degraded, Head, Ranking, Scored, StageTimes, UserState};
 pub use select::best;

@@ -142,7 +142,7 @@ pub struct Ranker {
     pub(super) handle: ModelHandle,
     pub(super) plan: FeaturePlan,
     pub(super) encoder: Option<Arc<Encoder>>,
-    pub(super) further_heads: Arc<[String]>,
+    pub(super) further_heads: Vec<Arc<str>>,
     catalogue: Option<Arc<Catalogue>>,
     skips_unknown: bool,
     example: Option<RankRequest>,
@@ -165,7 +165,7 @@ impl Ranker {
         let plan = FeaturePlan::compile(bundle, catalogue.clone())
             .map_err(|faults| bundle.faulty(faults))?;
         let unknown = manifest.catalogue.as_ref().map(|c| c.unknown_items);
-        let further = manifest.outputs.iter().skip(1).map(|o| o.head().to_owned());
+        let further = manifest.outputs.iter().skip(1).map(|o| o.head().into());
         Ok(Self {
             further_heads: further.collect(),
             skips_unknown: unknown == Some(UnknownItems::Last),

@@ -9,8 +9,8 @@ use crate::{batching::Trip, ids::ModelId};
 pub struct Ranking {
     /// The items, best first.
     pub items: Vec<Scored>,
-    /// The names of the further heads, as `Scored::outputs` has their values.
-    pub further_heads: Arc<[String]>,
+    /// The heads beside the one that ranks.
+    pub further_heads: Vec<Head>,
     /// The version that answered.
     pub model: ModelId,
     /// The encoder's version; 0 where there is none.
@@ -26,14 +26,23 @@ pub struct Ranking {
 }
 
 /// One item in its place.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     /// The item's position in the request.
     pub index: u32,
     /// The ranking head's value; none where it was not scored.
     pub score: Option<f32>,
-    /// The further heads' values; empty where it was not scored.
-    pub outputs: Vec<f32>,
+    /// Where the further heads have its values; none where it was not scored.
+    pub row: Option<u32>,
+}
+
+/// The values of one head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// Its name in the manifest.
+    pub name: Arc<str>,
+    /// Its values, one for each scored item, in no order of the answer's.
+    pub values: Vec<f32>,
 }
 
 /// Where the user's side of an answer came from.

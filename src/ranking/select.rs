@@ -88,7 +88,7 @@ mod tests {
         let item = |(index, score): (usize, &Option<f32>)| Scored {
             index: index as u32,
             score: *score,
-            outputs: Vec::new(),
+            row: None,
         };
         scores.iter().enumerate().map(item).collect()
     }

@@ -168,9 +168,9 @@ impl FeaturePlan {
     fn count(&self, history: &History, recent: &[Event]) -> Arc<UserItems> {
         let asked = |input: &PlannedInput| matches!(input.binding, Binding::UserItem(_));
         match self.inputs.iter().any(asked) {
-            true => self.counted.of(history, || {
-                UserItems::of(recent, self.catalogue.as_deref(), &self.counted_by)
-            }),
+            true => self
+                .counted
+                .of(history, || UserItems::of(recent, self.catalogue.as_deref(), &self.counted_by)),
             false => Arc::default(),
         }
     }

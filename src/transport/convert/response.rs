@@ -1,6 +1,6 @@
 //! From the pipeline's types to the wire.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     batching::{BatchFacts, Closed},
@@ -19,15 +19,18 @@ pub(in crate::transport) fn rank_response(
     let mut ids = request.candidates.ids;
     let missing_items = ranking.missing.iter().map(|&at| ids[at as usize].clone()).collect();
     let items = ranking.items.into_iter().zip(1..).map(|(item, rank)| {
-        let outputs = ranking.further_heads.iter().zip(item.outputs);
+        let outputs = item.row.into_iter().flat_map(|row| {
+            ranking.further_heads.iter().map(move |head| pb::Output {
+                name: Arc::clone(&head.name),
+                value: head.values[row as usize],
+            })
+        });
         pb::RankedItem {
             id: std::mem::take(&mut ids[item.index as usize]),
             index: item.index,
             rank,
             score: item.score,
-            outputs: outputs
-                .map(|(name, value)| pb::Output { name: name.clone(), value })
-                .collect(),
+            outputs: outputs.collect(),
         }
     });
     pb::RankResponse {
