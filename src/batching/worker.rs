@@ -59,9 +59,9 @@ impl Worker<'_> {
         match self.run_pieces(&pieces, facts) {
             Err(BatchError::Runtime(_)) if pieces.len() > 1 => {
                 // One of them may have spoilt it for all: each is tried by itself.
-                for piece in pieces {
+                for piece in pieces.iter().filter(|piece| piece.job.wanted()) {
                     let alone = BatchFacts { units: piece.units.len(), jobs: 1, ..facts };
-                    if let Err(error) = self.run_pieces(std::slice::from_ref(&piece), alone) {
+                    if let Err(error) = self.run_pieces(std::slice::from_ref(piece), alone) {
                         piece.job.fail(error);
                     }
                 }
