@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub(super) struct BatchBounds {
     /// A batch of so many is good enough: larger ones hardly use the device better.
     pub(super) preferred: usize,
+    /// A job is not cut into smaller pieces.
+    pub(super) least_cut: usize,
     /// How long an idle instance waits for company: a part of what a run costs whatever its size.
     pub(super) linger: Duration,
     /// How long a job waits for company at most.
@@ -92,6 +94,7 @@ mod tests {
 
     const BOUNDS: BatchBounds = BatchBounds {
         preferred: 8,
+        least_cut: 1,
         linger: Duration::from_micros(200),
         max_queue_delay: Duration::from_millis(2),
     };

@@ -8,6 +8,9 @@ const LEARNING_RATE: f64 = 0.05;
 /// The most that one observation may differ from what is expected; a stalled machine teaches no more than that.
 const FARTHEST: f64 = 4.0;
 
+/// A job is not cut into pieces that have less than this share of the best rate.
+const WASTEFUL: f64 = 0.75;
+
 /// A batch need not be larger than what gives this share of the best rate.
 const GOOD_ENOUGH: f64 = 0.97;
 
@@ -84,9 +87,19 @@ impl CostTable {
 
     /// The smallest size with which a run is nearly as good a use of the device as with the best; none where unknown.
     pub fn preferred_size(&self) -> Option<usize> {
+        self.size_with(GOOD_ENOUGH)
+    }
+
+    /// The smallest size that is worth a run of its own where it could be part of a larger one; none where unknown.
+    pub fn least_size(&self) -> Option<usize> {
+        self.size_with(WASTEFUL)
+    }
+
+    /// The smallest measured size with such a share of the best rate.
+    fn size_with(&self, share: f64) -> Option<usize> {
         let rate = |point: &CostPoint| point.size as f64 / point.run_us;
         let best = self.points.iter().map(rate).fold(0.0, f64::max);
-        let enough = self.points.iter().find(|point| rate(point) >= GOOD_ENOUGH * best);
+        let enough = self.points.iter().find(|point| rate(point) >= share * best);
         enough.map(|point| point.size)
     }
 
@@ -135,6 +148,7 @@ mod tests {
     #[test]
     fn the_preferred_size_is_the_smallest_good_one() {
         assert_eq!(table().preferred_size(), Some(64));
+        assert_eq!(table().least_size(), Some(64));
         assert_eq!(CostTable::new(Vec::new()).preferred_size(), None);
         assert_eq!(table().overhead().as_micros(), 88);
         assert_eq!(table().time_for(129).as_micros(), 2 * 730 + 100);

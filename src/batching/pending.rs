@@ -27,6 +27,22 @@ impl Waiting {
     }
 }
 
+/// How a job may be cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// Smaller pieces waste the device on what each run costs whatever its size.
+    pub(super) least: usize,
+    /// Larger pieces are never run.
+    pub(super) longest: usize,
+}
+
+impl Cut {
+    /// Whether both pieces are large enough.
+    fn pays(&self, left: usize, room: usize) -> bool {
+        room >= self.least && left - room >= self.least
+    }
+}
+
 /// The jobs that wait, in the order in which they are run; nothing in it reads a clock.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -117,14 +133,14 @@ impl Pending {
         }
     }
 
-    /// Takes up to `most` units that may share a batch, the first ones first, and cuts the last job where `cuts`.
+    /// Takes up to `most` units that may share a batch, the first ones first.
     ///
-    /// A job that is larger than `most` and may not be cut is taken alone. Jobs that `late` says cannot be in time any more are
-    /// taken out and returned.
+    /// The last job is cut where `cut` allows it; one that is larger than `most` and may not be cut there is taken alone. Jobs that
+    /// `late` says cannot be in time any more are taken out and returned.
     pub(super) fn take(
         &mut self,
         most: usize,
-        cuts: bool,
+        cut: Option<Cut>,
         late: impl Fn(&Job) -> bool,
     ) -> (Vec<Piece>, Vec<Arc<Job>>) {
         let (mut pieces, mut missed): (Vec<Piece>, Vec<(Arc<Job>, usize)>) = Default::default();
@@ -139,10 +155,13 @@ impl Pending {
             if pieces.first().is_some_and(|first| !self.joins_with(&first.job, &waiting.job)) {
                 continue;
             }
-            if !cuts && waiting.left() > room && !pieces.is_empty() {
-                break;
-            }
-            let count = if cuts { waiting.left().min(room) } else { waiting.left() };
+            let count = match cut {
+                _ if waiting.left() <= room => waiting.left(),
+                Some(cut) if cut.pays(waiting.left(), room) => room,
+                _ if !pieces.is_empty() => break,
+                Some(cut) => waiting.left().min(cut.longest),
+                None => waiting.left(),
+            };
             let units = waiting.next..waiting.next + count;
             pieces.push(Piece { job: Arc::clone(&waiting.job), units });
             if count == waiting.left() {
@@ -210,7 +229,8 @@ mod tests {
 
     /// The units that each job has in the next batch, in its order.
     fn taken(pending: &mut Pending, most: usize, cuts: bool) -> Vec<(u64, Range<usize>)> {
-        let (pieces, _) = pending.take(most, cuts, in_time);
+        let cut = cuts.then_some(Cut { least: 1, longest: most });
+        let (pieces, _) = pending.take(most, cut, in_time);
         pieces.into_iter().map(|piece| (piece.job.key.number(), piece.units)).collect()
     }
 
@@ -223,6 +243,23 @@ mod tests {
         assert_eq!(taken(&mut pending, 4, true), [(3, 2..4), (1, 0..2)]);
         assert_eq!(taken(&mut pending, 4, true), [(1, 2..5)]);
         assert_eq!((pending.jobs(), pending.units(), pending.size()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_job_is_not_cut_into_pieces_that_are_too_small() {
+        let then = Instant::now();
+        let cut = Some(Cut { least: 4, longest: 10 });
+        let sizes = |left: usize, most: usize| -> Vec<usize> {
+            let mut pending = filled(&[job(then, 1, left, (90, 1))], Joins::Padded);
+            let mut sizes = Vec::new();
+            while pending.jobs() > 0 {
+                sizes.push(pending.take(most, cut, in_time).0[0].units.len());
+            }
+            sizes
+        };
+        assert_eq!(sizes(6, 3), [6], "cutting it does not pay");
+        assert_eq!(sizes(8, 4), [4, 4]);
+        assert_eq!(sizes(23, 3), [10, 10, 3], "it is longer than a batch may be");
     }
 
     #[test]
@@ -251,7 +288,7 @@ mod tests {
         let mut pending = filled(&jobs, Joins::Padded);
         assert!(pending.remove(jobs[2].key) && !pending.remove(jobs[2].key));
         let late = |job: &Job| job.deadline.expired(then + Duration::from_millis(15));
-        let (pieces, missed) = pending.take(9, true, late);
+        let (pieces, missed) = pending.take(9, None, late);
         assert_eq!((pieces.len(), missed.len(), missed[0].key.number()), (1, 1, 1));
         assert_eq!((pending.jobs(), pending.units()), (0, 0));
     }

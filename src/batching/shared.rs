@@ -12,7 +12,7 @@ use crate::batching::{
     job::{Job, Key},
     layout::BatchLayout,
     options::BatchOptions,
-    pending::{Pending, Piece},
+    pending::{Cut, Pending, Piece},
 };
 
 /// What an instance is doing.
@@ -164,7 +164,7 @@ impl Shared {
                     self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
                 }
                 Decision::Run(units, closed) => {
-                    let pieces = self.take(&mut state, number, units, now);
+                    let pieces = self.take(&mut state, (number, now), units, &bounds);
                     if !pieces.is_empty() {
                         return Some(Taken { pieces, closed, preferred: bounds.preferred });
                     }
@@ -203,25 +203,35 @@ impl Shared {
         let options = &self.options;
         let length = state.pending.first().map_or(1, |job| job.length).max(1);
         let measured = state.cost.preferred_size().map(|size| size.div_ceil(length));
+        let least_cut = state.cost.least_size().map_or(1, |size| size.div_ceil(length));
         let preferred = match options.preferred_batch_rows {
             0 => measured.unwrap_or(options.max_batch_rows),
             rows => rows,
         };
         BatchBounds {
             preferred: preferred.clamp(1, options.max_batch_rows.max(1)),
+            least_cut,
             linger: (state.cost.overhead() / 2).min(options.max_queue_delay),
             max_queue_delay: options.max_queue_delay,
         }
     }
 
     /// Takes up to so many units for an instance; nothing where all that could be taken is too late.
-    fn take(&self, state: &mut State, number: usize, units: usize, now: Instant) -> Vec<Piece> {
+    fn take(
+        &self,
+        state: &mut State,
+        (number, now): (usize, Instant),
+        units: usize,
+        bounds: &BatchBounds,
+    ) -> Vec<Piece> {
+        let cut = Cut { least: bounds.least_cut, longest: bounds.preferred };
+        let cut = self.layout.cuts().then_some(cut);
         let cost = &state.cost;
         let late = |job: &Job| {
             let own = cost.predict(job.length * job.units.min(units));
             job.deadline.expired(now + own)
         };
-        let (pieces, missed) = state.pending.take(units, self.layout.cuts(), late);
+        let (pieces, missed) = state.pending.take(units, cut, late);
         for job in missed {
             job.fail(BatchError::ExpiredInQueue);
         }
