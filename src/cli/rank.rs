@@ -164,6 +164,14 @@ fn refused(status: &tonic::Status, args: &RankArgs) -> String {
     if faults.iter().any(|fault| fault.field == "query") {
         text.push_str("\nGive the search text with --query TEXT.");
     }
+    let ended_here =
+        status.code() == tonic::Code::Cancelled && status.message() == "Timeout expired";
+    let too_late =
+        status.get_details_error_info().is_some_and(|i| i.reason == "DEADLINE_TOO_SHORT");
+    if ended_here || too_late || status.code() == tonic::Code::DeadlineExceeded {
+        let given = args.deadline_ms;
+        text.push_str(&format!("\nIt had {given} ms; give it more time with --deadline-ms."));
+    }
     text
 }
 

@@ -66,3 +66,9 @@ def test_a_refusal_is_told_in_words(server: Server) -> None:
     assert ended.returncode != 0
     assert "no-such-model" in ended.stderr
     assert ended.stdout == ""
+
+
+def test_an_answer_that_comes_too_late_names_the_flag(server: Server) -> None:
+    ended = podium("rank", "--target", f"http://{server.address}", "--model", "tiny-ranker", "--deadline-ms", "1")
+    assert ended.returncode != 0, ended.stdout
+    assert "It had 1 ms; give it more time with --deadline-ms." in ended.stderr
