@@ -30,6 +30,25 @@ impl fmt::Display for ModelName {
     }
 }
 
+/// The service that asks; empty where it did not say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct CallerName(Arc<str>);
+
+/// Longest name of a caller in bytes.
+pub const MAX_CALLER_NAME_BYTES: usize = 64;
+
+impl CallerName {
+    /// Takes a name of at most 64 bytes.
+    pub fn parse(name: &str) -> Option<Self> {
+        (name.len() <= MAX_CALLER_NAME_BYTES).then(|| Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The version of a model; orders as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(pub u64);

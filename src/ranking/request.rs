@@ -1,6 +1,6 @@
 //! A request as the pipeline reads it: checked for form, not yet held against a model.
 
-use crate::{batching::Priority, serving::Selector, users::Event};
+use crate::{batching::Priority, ids::CallerName, serving::Selector, users::Event};
 
 /// One question: these candidates, for this shopper, in this context.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +21,10 @@ pub struct RankRequest {
     pub top_k: usize,
     /// How urgent it is beside others.
     pub priority: Priority,
+    /// Whether an order that is partly scored is welcome where time is short.
+    pub allow_partial: bool,
+    /// The service that asks; empty where it did not say.
+    pub caller: CallerName,
 }
 
 /// Which model answers.

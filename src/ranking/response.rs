@@ -67,6 +67,8 @@ pub enum Degraded {
     ItemsMissing,
     /// The encoder failed or was too slow.
     EncoderUnavailable,
+    /// Time was short: some candidates were not scored.
+    PartlyScored,
 }
 
 /// Time spent, stage by stage.

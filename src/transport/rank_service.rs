@@ -12,10 +12,11 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use crate::{
     deadline::Deadline,
+    ids::{CallerName, MAX_CALLER_NAME_BYTES},
     ranking::{Engine, RankError, Stage},
     transport::{
         call::Call,
@@ -25,6 +26,9 @@ use crate::{
         status::{expired, message_too_large, status_of, stream_error_of},
     },
 };
+
+/// The metadata key that names the caller.
+const CALLER_KEY: &str = "podium-caller";
 
 /// How many calls and requests of streams go on at once, and for how long.
 #[derive(Debug, Clone)]
@@ -72,15 +76,16 @@ impl RankApi {
     async fn answer(
         &self,
         message: pb::RankRequest,
-        arrival: Instant,
-        deadline: Deadline,
+        caller: Result<CallerName, RankError>,
+        call: Call,
     ) -> Result<pb::RankResponse, RankError> {
         let _admitted = self.admit()?;
         let begun = Instant::now();
-        let request = rank_request(message, &self.limits)?;
+        let mut request = rank_request(message, &self.limits)?;
+        request.caller = caller?;
         let validate = begun.elapsed();
-        let ranking = self.engine.rank(&request, deadline).await?;
-        Ok(rank_response(request, ranking, validate, arrival.elapsed()))
+        let ranking = self.engine.rank(&request, call.deadline).await?;
+        Ok(rank_response(request, ranking, validate, call.arrival.elapsed()))
     }
 }
 
@@ -93,9 +98,10 @@ impl RankService for RankApi {
         request: Request<pb::RankRequest>,
     ) -> Result<Response<pb::RankResponse>, Status> {
         let call = call_of(&request, self.flow.max_deadline);
+        let caller = caller_of(request.metadata());
         let message = request.into_inner();
         let request_id = message.request_id.clone();
-        match self.answer(message, call.arrival, call.deadline).await {
+        match self.answer(message, caller, call).await {
             Ok(response) => Ok(Response::new(response)),
             Err(error) => Err(status_of(&error, &request_id)),
         }
@@ -108,11 +114,13 @@ impl RankService for RankApi {
         request: Request<Streaming<pb::RankRequest>>,
     ) -> Result<Response<Answers>, Status> {
         let call = call_of(&request, self.flow.max_deadline);
+        let caller = caller_of(request.metadata()).map_err(|error| status_of(&error, ""))?;
         let (answers, receiver) = mpsc::channel(self.flow.max_in_flight_per_stream);
         let conversation = Conversation {
             api: self.clone(),
             requests: request.into_inner(),
             answers,
+            caller,
             until: call.explicit.then_some(call.deadline),
         };
         tokio::spawn(conversation.hold());
@@ -127,11 +135,23 @@ fn call_of<T>(request: &Request<T>, longest: Duration) -> Call {
     })
 }
 
+/// Who calls, as the metadata says.
+fn caller_of(metadata: &MetadataMap) -> Result<CallerName, RankError> {
+    let Some(given) = metadata.get(CALLER_KEY) else {
+        return Ok(CallerName::default());
+    };
+    given.to_str().ok().and_then(CallerName::parse).ok_or_else(|| {
+        let wrong = format!("must be at most {MAX_CALLER_NAME_BYTES} bytes of visible ASCII");
+        RankError::field(format!("metadata[{CALLER_KEY}]"), wrong)
+    })
+}
+
 /// One stream of requests.
 struct Conversation {
     api: RankApi,
     requests: Streaming<pb::RankRequest>,
     answers: mpsc::Sender<Result<pb::RankResponse, Status>>,
+    caller: CallerName,
     /// The deadline that the caller set for the whole stream.
     until: Option<Deadline>,
 }
@@ -157,7 +177,8 @@ impl Conversation {
             match message {
                 Ok(Some(message)) => {
                     let place = Arc::clone(&places).acquire_owned().await;
-                    let answer = Self::answer(self.api.clone(), message, self.until);
+                    let caller = self.caller.clone();
+                    let answer = Self::answer(self.api.clone(), message, caller, self.until);
                     let answers = self.answers.clone();
                     answering.spawn(async move {
                         let sent = answers.send(Ok(answer.await)).await;
@@ -182,13 +203,15 @@ impl Conversation {
     async fn answer(
         api: RankApi,
         message: pb::RankRequest,
+        caller: CallerName,
         until: Option<Deadline>,
     ) -> pb::RankResponse {
         let arrival = Instant::now();
         let own = Deadline::after(arrival, api.flow.max_deadline);
         let deadline = until.map_or(own, |until| until.min(own));
+        let call = Call { arrival, deadline, explicit: until.is_some() };
         let request_id = message.request_id.clone();
-        match api.answer(message, arrival, deadline).await {
+        match api.answer(message, Ok(caller), call).await {
             Ok(response) => response,
             Err(error) => pb::RankResponse {
                 error: Some(stream_error_of(&error, &request_id)),

@@ -4,6 +4,7 @@ use ahash::AHashSet;
 
 use crate::{
     batching::Priority,
+    ids::CallerName,
     ranking::{
         Candidates, Column, FieldFault, InlineEmbedding, ModelChoice, RankError, RankRequest, User,
         Values,
@@ -52,6 +53,8 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
             candidates,
             top_k: message.top_k as usize,
             priority,
+            allow_partial: message.allow_partial,
+            caller: CallerName::default(),
         }),
         false => Err(RankError::Invalid(faults.all)),
     }

@@ -94,6 +94,7 @@ fn degraded(reason: Degraded) -> pb::DegradedReason {
     match reason {
         Degraded::ItemsMissing => pb::DegradedReason::ItemsMissing,
         Degraded::EncoderUnavailable => pb::DegradedReason::EncoderUnavailable,
+        Degraded::PartlyScored => pb::DegradedReason::PartlyScored,
     }
 }
 
@@ -120,6 +121,7 @@ pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRe
         }),
         top_k: request.top_k as u32,
         explain: false,
+        allow_partial: request.allow_partial,
     }
 }
 
