@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-/// Bounds of a model's batches, in units.
+/// Bounds of a model's batches. Sizes are units times the length that they are padded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BatchBounds {
-    /// A batch of so many is good enough: larger ones hardly use the device better.
+    /// A batch of that size is good enough: larger ones hardly use the device better.
     pub(super) preferred: usize,
-    /// A job is not cut into smaller pieces.
-    pub(super) least_cut: usize,
     /// How long an idle instance waits for company: a part of what a run costs whatever its size.
     pub(super) linger: Duration,
     /// How long a job waits for company at most.
     pub(super) max_queue_delay: Duration,
+    /// How long before the instance is free a batch is closed, so that its tensors are joined by then.
+    pub(super) lead: Duration,
 }
 
 /// What the rule looks at.
@@ -20,18 +20,20 @@ pub(super) struct BatchBounds {
 pub(super) struct Situation {
     /// The present.
     pub(super) now: Instant,
-    /// Units that wait and fit into one batch with the first.
+    /// The size of all that waits.
     pub(super) waiting: usize,
-    /// Units that other instances run.
+    /// The size of all that runs.
     pub(super) running: usize,
     /// The model's instances.
     pub(super) instances: usize,
-    /// Since when this instance is idle.
-    pub(super) idle_since: Instant,
+    /// Since when this instance is free, or when it will be.
+    pub(super) free_at: Instant,
     /// When the first waiting job came.
     pub(super) came: Instant,
     /// When the first waiting job has to start to be in time.
     pub(super) latest_start: Instant,
+    /// The expected time until the next job comes; none where nothing is known.
+    pub(super) next_arrival: Option<Duration>,
 }
 
 /// Why a batch was closed.
@@ -49,22 +51,22 @@ pub enum Closed {
     Delay,
 }
 
-/// What an idle instance does next.
+/// What an instance does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Sleeps until something comes.
     Sleep,
     /// Waits for company until then, or until something comes.
     Wait(Instant),
-    /// Runs so many units.
+    /// Runs a batch of that size.
     Run(usize, Closed),
 }
 
-/// Says what an idle instance does next.
+/// Says what an instance does next.
 ///
 /// An instance takes its share of all that waits and runs, so that no other idles behind it (no convoy), and never more
-/// than what the device gains from. It waits for company only while less than its share waits: a lone job finds its share
-/// complete and runs at once.
+/// than what the device gains from. It waits for company only while less than its share waits and somebody is expected
+/// while waiting still pays: a lone job finds its share complete and runs at once.
 pub(super) fn decide(at: &Situation, bounds: &BatchBounds) -> Decision {
     if at.waiting == 0 {
         return Decision::Sleep;
@@ -74,16 +76,21 @@ pub(super) fn decide(at: &Situation, bounds: &BatchBounds) -> Decision {
     if at.waiting >= preferred {
         return Decision::Run(share, if share == preferred { Closed::Full } else { Closed::Share });
     }
+    let busy_until = at.free_at.checked_sub(bounds.lead).unwrap_or(at.free_at);
+    if at.now < busy_until {
+        return Decision::Wait(busy_until);
+    }
     if at.waiting >= share {
         return Decision::Run(share, Closed::Share);
     }
     let all = |why| Decision::Run(at.waiting, why);
     let latest = at.came + bounds.max_queue_delay;
-    let linger = at.idle_since.max(at.came) + bounds.linger;
+    let linger = at.free_at.max(at.came) + bounds.linger;
     match at.now {
         now if now >= at.latest_start => all(Closed::Slack),
         now if now >= latest => all(Closed::Delay),
         now if now >= linger => all(Closed::NoCompany),
+        now if at.next_arrival.is_some_and(|gap| now + gap > linger) => all(Closed::NoCompany),
         _ => Decision::Wait(linger.min(latest).min(at.latest_start)),
     }
 }
@@ -94,9 +101,9 @@ mod tests {
 
     const BOUNDS: BatchBounds = BatchBounds {
         preferred: 8,
-        least_cut: 1,
         linger: Duration::from_micros(200),
         max_queue_delay: Duration::from_millis(2),
+        lead: Duration::from_micros(50),
     };
 
     /// A situation on two instances, some microseconds after this one became idle and the first job came.
@@ -107,9 +114,10 @@ mod tests {
             waiting,
             running,
             instances: 2,
-            idle_since: then,
+            free_at: then,
             came: then,
             latest_start: then + Duration::from_secs(1),
+            next_arrival: Some(Duration::from_micros(20)),
         };
         (situation, then)
     }
@@ -147,9 +155,31 @@ mod tests {
     #[test]
     fn an_instance_that_was_busy_waits_from_when_it_is_idle() {
         let (mut situation, then) = after(1500, 2, 6);
-        situation.idle_since = then + Duration::from_micros(1400);
+        situation.free_at = then + Duration::from_micros(1400);
         let until = then + Duration::from_micros(1600);
         assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(until));
+    }
+
+    #[test]
+    fn nobody_waits_for_company_that_is_not_coming() {
+        let (mut situation, _) = after(10, 2, 6);
+        situation.next_arrival = Some(Duration::from_micros(191));
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Run(2, Closed::NoCompany));
+        situation.next_arrival = None;
+        assert!(matches!(decide(&situation, &BOUNDS), Decision::Wait(_)));
+    }
+
+    #[test]
+    fn a_batch_for_a_busy_instance_is_closed_when_full_or_when_it_is_about_to_be_free() {
+        let (mut situation, then) = after(100, 7, 1);
+        situation.free_at = then + Duration::from_micros(400);
+        let until = then + Duration::from_micros(350);
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(until));
+        situation.now = until;
+        assert_eq!(decide(&situation, &BOUNDS), Decision::Run(4, Closed::Share));
+        let (mut full, then) = after(100, 16, 8);
+        full.free_at = then + Duration::from_micros(400);
+        assert_eq!(decide(&full, &BOUNDS), Decision::Run(8, Closed::Full));
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl CostTable {
         &self.points
     }
 
+    /// The length that a unit had in the runs that were measured.
+    pub fn typical_length(&self) -> usize {
+        self.points.first().map_or(1, |point| point.size)
+    }
+
     /// How long a batch of that size will run; zero where nothing was measured.
     pub fn predict(&self, size: usize) -> Duration {
         Duration::from_nanos((self.measured_us(size) * self.scale * 1e3) as u64)
@@ -71,6 +76,21 @@ impl CostTable {
             (Some(low), Some(high)) => {
                 let share = (size - low.size) as f64 / (high.size - low.size) as f64;
                 low.run_us + share * (high.run_us - low.run_us)
+            }
+        }
+    }
+
+    /// The largest size that will run within a time; without a table any will.
+    pub fn size_within(&self, time: Duration) -> usize {
+        let us = time.as_secs_f64() * 1e6 / self.scale;
+        let after = self.points.partition_point(|point| point.run_us <= us);
+        match (after.checked_sub(1).map(|before| self.points[before]), self.points.get(after)) {
+            (None, None) => usize::MAX,
+            (None, Some(_)) => 0,
+            (Some(last), None) => (last.size as f64 * us / last.run_us) as usize,
+            (Some(low), Some(high)) => {
+                let share = (us - low.run_us) / (high.run_us - low.run_us);
+                low.size + (share * (high.size - low.size) as f64) as usize
             }
         }
     }
@@ -143,6 +163,15 @@ mod tests {
         check(36, 450);
         check(256, 2860);
         assert_eq!(CostTable::new(Vec::new()).predict(9), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_runs_within_a_time_is_the_inverse() {
+        let table = table();
+        let within = |us| table.size_within(Duration::from_micros(us));
+        assert_eq!((within(99), within(100), within(170), within(450)), (0, 1, 8, 36));
+        assert_eq!(within(2860), 256);
+        assert_eq!(CostTable::default().size_within(Duration::ZERO), usize::MAX);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{batching::pack::WrongLead, error_code::ErrorCode, runtime::RuntimeError};
+use crate::{batching::scatter::WrongLead, error_code::ErrorCode, runtime::RuntimeError};
 
 /// Why work was not run.
 #[derive(Debug, Clone, thiserror::Error)]

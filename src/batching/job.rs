@@ -1,21 +1,23 @@
 //! One request's work: its tensors, its place in the order, and what has come of it so far.
 
 use std::{
-    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    batching::{close::Closed, error::BatchError, running::Running},
+    batching::{close::Closed, error::BatchError, running::Running, units::Units},
     deadline::Deadline,
+    ids::CallerName,
     tensor::Tensor,
 };
 
 /// How urgent a job is: 1 is the highest, [`Priority::LOWEST`] the lowest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Priority(pub u8);
 
 impl Priority {
@@ -36,8 +38,17 @@ pub struct Work {
     pub inputs: Vec<Tensor>,
     /// When the answer is of no use any more.
     pub deadline: Deadline,
-    /// How urgent it is.
-    pub priority: Priority,
+    /// How urgent it is; none: as the model's configuration says.
+    pub priority: Option<Priority>,
+    /// Who asks.
+    pub caller: CallerName,
+}
+
+impl Work {
+    /// Work of nobody in particular, as urgent as other work.
+    pub fn new(inputs: Vec<Tensor>, deadline: Deadline) -> Self {
+        Self { inputs, deadline, priority: None, caller: CallerName::default() }
+    }
 }
 
 /// What came of a job.
@@ -94,8 +105,8 @@ pub(super) struct RanBatch {
 
 /// The order in which jobs are run: virtual deadline first, then arrival.
 ///
-/// Every level of priority below the first adds [`Key::AGEING`] to a deadline. Whoever waits is therefore passed by more urgent
-/// jobs only for so long: none starves.
+/// Every level of priority below the first, and what the caller has waiting beyond an equal share, adds to a deadline. Whoever waits is
+/// therefore passed by others only for so long: none starves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     virtual_deadline: Instant,
@@ -103,12 +114,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// How long a job is passed by those one level above that came later with as long to go.
-    pub(super) const AGEING: Duration = Duration::from_secs(1);
-
-    pub(super) fn new(work: &Work, number: u64) -> Self {
-        let below = u32::from(work.priority.0.saturating_sub(1));
-        Self { virtual_deadline: work.deadline.at() + Self::AGEING * below, number }
+    pub(super) fn new(virtual_deadline: Instant, number: u64) -> Self {
+        Self { virtual_deadline, number }
     }
 
     /// The job's number, in the order of arrival.
@@ -122,13 +129,11 @@ impl Key {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) inputs: Vec<Tensor>,
+    pub(super) units: Units,
     pub(super) deadline: Deadline,
-    pub(super) key: Key,
+    pub(super) caller: CallerName,
     pub(super) came: Instant,
-    /// Rows, or 1 where the model is run by users.
-    pub(super) units: usize,
-    /// The length that its units are padded to; 1 where nothing is.
-    pub(super) length: usize,
+    pub(super) key: Key,
     progress: Mutex<Progress>,
 }
 
@@ -143,23 +148,23 @@ pub(super) struct Progress {
 }
 
 impl Job {
+    /// A job that came at `came`; it has its place in the order once it is let in.
     pub(super) fn new(
         work: Work,
-        number: u64,
+        units: Units,
         came: Instant,
-        (units, length): (usize, usize),
         reply: oneshot::Sender<Result<Ran, BatchError>>,
     ) -> Self {
-        let key = Key::new(&work, number);
+        let Work { inputs, deadline, caller, .. } = work;
         let progress = Progress {
             reply: Some(reply),
             outputs: Vec::new(),
-            left: units,
+            left: units.count(),
             trip: Trip::default(),
             running: Vec::new(),
         };
-        let Work { inputs, deadline, .. } = work;
-        Self { inputs, deadline, key, came, units, length, progress: Mutex::new(progress) }
+        let key = Key::new(deadline.at(), 0);
+        Self { inputs, units, deadline, caller, came, key, progress: Mutex::new(progress) }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -171,14 +176,18 @@ impl Job {
         self.progress().reply.as_ref().is_some_and(|reply| !reply.is_closed())
     }
 
-    /// Notes that a batch with some of its units starts.
-    pub(super) fn start(&self, now: Instant, running: &Arc<Running>) {
+    /// Notes that a batch with some of its units starts; says whether anybody waits for it.
+    pub(super) fn start(&self, at: Instant, running: &Arc<Running>) -> bool {
         let mut progress = self.progress();
+        if progress.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            return false;
+        }
         if progress.trip.batches == 0 {
-            progress.trip.queued = now.saturating_duration_since(self.came);
+            progress.trip.queued = at.saturating_duration_since(self.came);
         }
         progress.trip.batches += 1;
         progress.running.push(Arc::clone(running));
+        true
     }
 
     /// Notes that nobody waits for it any more; says whether a part of it had been started.
@@ -200,10 +209,10 @@ impl Job {
         }
     }
 
-    /// Takes a batch's outputs of some of its units by `fill`; answers when they were the last.
+    /// Takes a batch's outputs of so many of its units by `fill`; answers when they were the last.
     pub(super) fn finish(
         &self,
-        units: &Range<usize>,
+        units: usize,
         running: &Arc<Running>,
         batch: &RanBatch,
         fill: impl FnOnce(&mut Vec<Tensor>),
@@ -215,7 +224,7 @@ impl Job {
             return;
         }
         fill(&mut progress.outputs);
-        progress.left = progress.left.saturating_sub(units.len());
+        progress.left = progress.left.saturating_sub(units);
         let trip = &mut progress.trip;
         trip.assembled += batch.assembled;
         trip.ran += batch.ran;

@@ -32,12 +32,21 @@ pub struct InputAxes {
     pub padded: bool,
     /// Whether its values say which user a row belongs to; they are moved by the users before.
     pub numbers_users: bool,
+    /// Whether its values say what is no padding.
+    pub mask: bool,
 }
 
 impl InputAxes {
     /// An input whose entries are all of one shape.
     pub fn of(lead: Lead) -> Self {
-        Self { lead, side: PadSide::Right, padding: 0, padded: false, numbers_users: false }
+        Self {
+            lead,
+            side: PadSide::Right,
+            padding: 0,
+            padded: false,
+            numbers_users: false,
+            mask: false,
+        }
     }
 }
 

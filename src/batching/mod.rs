@@ -4,25 +4,42 @@
 //! rule (`close`) to take its share; `pack` joins the tensors of the pieces that it takes and gives the outputs back. What a run will
 //! cost is told by `cost`.
 
+mod arrivals;
+mod buckets;
+mod callers;
 mod close;
 mod cost;
+mod counters;
 mod error;
 mod job;
+mod lane;
 mod layout;
 mod options;
+mod outlook;
 mod pack;
 mod pending;
+mod pipeline;
 mod queue;
 mod running;
+mod scatter;
+mod schedule;
 mod shared;
+#[cfg(test)]
+mod simulation;
+mod stages;
 mod together;
+mod turns;
+mod units;
 mod worker;
 
 pub use close::Closed;
 pub use cost::{CostPoint, CostTable};
+pub use counters::BatchCounts;
 pub use error::BatchError;
 pub use job::{BatchFacts, Priority, Ran, Trip, Work};
 pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};
-pub use options::BatchOptions;
-pub use queue::ModelQueue;
+pub use options::{BatchOptions, Pipeline};
+pub use outlook::Outlook;
+pub use queue::{ModelQueue, QueueSetup};
 pub use together::run_together;
+pub use turns::Turns;

@@ -1,9 +1,12 @@
-//! Joins the tensors of several jobs to a batch's, and takes a batch's outputs apart.
+//! Joins the tensors of several jobs to a batch's.
 
 use std::ops::Range;
 
 use crate::{
-    batching::layout::{BatchLayout, InputAxes, Lead, PadSide},
+    batching::{
+        layout::{BatchLayout, InputAxes, Lead, PadSide},
+        units::Units,
+    },
     tensor::{Tensor, TensorData},
 };
 
@@ -12,22 +15,31 @@ use crate::{
 pub(super) struct Part<'a> {
     /// The job's tensors.
     pub(super) inputs: &'a [Tensor],
-    /// Its units in the batch: rows, or its only user.
+    /// The order of its units.
+    pub(super) order: &'a Units,
+    /// Its units in the batch, as places in the order: rows, or its only user.
     pub(super) units: Range<usize>,
 }
 
 impl Part<'_> {
-    /// The entries of an input, or of an output, that belong to the part.
-    fn entries(&self, lead: Lead, unit: Lead, users: usize) -> Range<usize> {
-        match lead == unit {
-            true => self.units.clone(),
-            false => 0..users,
-        }
+    /// How many entries of an input, or of an output, belong to the part.
+    pub(super) fn count(&self, lead: Lead, layout: &BatchLayout) -> usize {
+        if lead == layout.unit { self.units.len() } else { users_of(layout, self) }
+    }
+
+    /// Where in the job's tensor entry `at` of the part is.
+    pub(super) fn place(&self, at: usize, lead: Lead, unit: Lead) -> usize {
+        if lead == unit { self.order.place(self.units.start + at) } else { at }
+    }
+
+    /// Whether its entries stand one behind another in the job's tensor.
+    pub(super) fn in_a_row(&self, lead: Lead, unit: Lead) -> bool {
+        lead != unit || self.order.as_they_came()
     }
 }
 
 /// How many entries of a tensor lead.
-fn leading(tensor: &Tensor) -> usize {
+pub(super) fn leading(tensor: &Tensor) -> usize {
     tensor.shape.first().copied().unwrap_or(1)
 }
 
@@ -46,37 +58,68 @@ pub(super) struct Packed {
     pub(super) padding: usize,
 }
 
-/// Fills `batch`, whose buffers are reused, with the parts, one behind another.
+impl Packed {
+    /// What a job's own tensors hold, as its masks say.
+    pub(super) fn of(layout: &BatchLayout, inputs: &[Tensor]) -> Self {
+        let masks = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.mask);
+        let mut packed = Self::default();
+        masks.for_each(|(_, mask)| packed.count(mask, 0));
+        packed
+    }
+
+    /// Adds the entries of a mask from `begin` on.
+    fn count(&mut self, mask: &Tensor, begin: usize) {
+        fn zeros<T: Default + PartialEq>(values: &[T]) -> usize {
+            values.iter().filter(|value| **value == T::default()).count()
+        }
+        self.elements += mask.data.len() - begin;
+        self.padding += match &mask.data {
+            TensorData::Float32(values) => zeros(&values[begin..]),
+            TensorData::Float16(values) => zeros(&values[begin..]),
+            TensorData::Int64(values) => zeros(&values[begin..]),
+            TensorData::Int32(values) => zeros(&values[begin..]),
+            TensorData::Bool(values) => zeros(&values[begin..]),
+            TensorData::String(_) => 0,
+        };
+    }
+}
+
+/// Fills `batch`, whose buffers are reused, with the parts, one behind another; rows are padded, or cut, to `length` at most.
 ///
-/// The parts' dtypes are alike, and their shapes after the first dimension, unless the layout pads.
-pub(super) fn pack(layout: &BatchLayout, parts: &[Part<'_>], batch: &mut Vec<Tensor>) -> Packed {
-    let mut packed = Packed::default();
+/// The parts' dtypes are alike, and their shapes after the first dimension, unless the layout pads. No row is cut that is longer than its
+/// mask says.
+pub(super) fn pack(
+    layout: &BatchLayout,
+    parts: &[Part<'_>],
+    length: usize,
+    batch: &mut Vec<Tensor>,
+) -> Packed {
     batch.resize_with(layout.inputs.len(), || Tensor {
         shape: Vec::new(),
         data: TensorData::Float32(Vec::new()),
     });
     for (at, (axes, joined)) in layout.inputs.iter().zip(batch.iter_mut()).enumerate() {
-        let tail = longest_tail(parts.iter().map(|part| &part.inputs[at]));
+        let mut tail = longest_tail(parts.iter().map(|part| &part.inputs[at]));
+        let sorted = axes.padded && parts.iter().any(|part| !part.in_a_row(axes.lead, layout.unit));
+        if let (true, Some(longest)) = (sorted, tail.first_mut()) {
+            *longest = (*longest).min(length);
+        }
         clear(joined, parts.first().map(|part| &part.inputs[at].data));
         let (mut lead, mut users) = (0, 0);
         for part in parts {
-            let own = users_of(layout, part);
-            let entries = part.entries(axes.lead, layout.unit, own);
             let before = joined.data.len();
-            let added = append(&mut joined.data, (&part.inputs[at], entries.clone()), &tail, *axes);
-            packed.elements += added.elements;
-            packed.padding += added.padding;
+            append(&mut joined.data, (part, at), &tail, (*axes, layout));
             if axes.numbers_users {
                 shift(&mut joined.data, before, users);
             }
-            lead += entries.len();
-            users += own;
+            lead += part.count(axes.lead, layout);
+            users += users_of(layout, part);
         }
         joined.shape.clear();
         joined.shape.push(lead);
         joined.shape.extend(&tail);
     }
-    packed
+    Packed::of(layout, batch)
 }
 
 /// The longest of each dimension after the first.
@@ -128,54 +171,37 @@ macro_rules! on_pair {
         }
     };
 }
+pub(super) use on_pair;
 
-/// Appends entries of a tensor, each filled up to `tail`.
+/// Appends a part's entries of input `at`, each filled up, or cut, to `tail`.
 fn append(
     into: &mut TensorData,
-    (from, entries): (&Tensor, Range<usize>),
+    (part, at): (&Part<'_>, usize),
     tail: &[usize],
-    axes: InputAxes,
-) -> Packed {
+    (axes, layout): (InputAxes, &BatchLayout),
+) {
+    let from = &part.inputs[at];
     let own = from.shape.get(1..).unwrap_or_default();
-    let (size, full): (usize, usize) = (own.iter().product(), tail.iter().product());
-    let packed = Packed {
-        elements: if tail.is_empty() { 0 } else { full * entries.len() },
-        padding: (full - size.min(full)) * entries.len(),
-    };
-    fn plain<T: Clone>(into: &mut Vec<T>, from: &[T], range: Range<usize>) {
-        into.extend_from_slice(&from[range]);
+    let size: usize = own.iter().product();
+    let count = part.count(axes.lead, layout);
+    if own == tail && part.in_a_row(axes.lead, layout.unit) {
+        let first = part.place(0, axes.lead, layout.unit);
+        let range = first * size..(first + count) * size;
+        on_pair!(into, &from.data, axes.padding, |into: &mut Vec<_>, from: &Vec<_>, _| {
+            into.extend_from_slice(&from[range.clone()]);
+        });
+        return;
     }
-    match own == tail {
-        true => {
-            let range = entries.start * size..entries.end * size;
-            on_pair!(into, &from.data, axes.padding, |into: &mut Vec<_>, from: &Vec<_>, _| plain(
-                into,
-                from,
-                range.clone()
-            ));
+    on_pair!(into, &from.data, axes.padding, |into: &mut Vec<_>, from: &Vec<_>, fill| {
+        for entry in 0..count {
+            let place = part.place(entry, axes.lead, layout.unit);
+            let entry = &from[place * size..(place + 1) * size];
+            fill_up(into, entry, (own, tail), axes.side, &fill);
         }
-        false => {
-            for entry in entries {
-                let range = entry * size..(entry + 1) * size;
-                on_pair!(
-                    &mut *into,
-                    &from.data,
-                    axes.padding,
-                    |into: &mut Vec<_>, from: &Vec<_>, fill| fill_up(
-                        into,
-                        &from[range.clone()],
-                        (own, tail),
-                        axes.side,
-                        &fill
-                    )
-                );
-            }
-        }
-    }
-    packed
+    });
 }
 
-/// Appends one entry of the dims `own`, filled up to `tail`; only the first dimension is ever filled on the left.
+/// Appends one entry of the dims `own`, filled up to `tail`; only the first dimension is ever filled on the left, or cut on the right.
 fn fill_up<T: Clone>(
     into: &mut Vec<T>,
     from: &[T],
@@ -189,6 +215,7 @@ fn fill_up<T: Clone>(
         return;
     };
     let (size, full): (usize, usize) = (own.iter().product(), tail.iter().product());
+    let length = length.min(longest);
     let missing = (longest - length) * full;
     if side == PadSide::Left {
         into.resize(into.len() + missing, fill.clone());
@@ -216,98 +243,15 @@ fn shift(data: &mut TensorData, begin: usize, users: usize) {
     }
 }
 
-/// Why a batch's outputs cannot be given back.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct WrongLead {
-    /// The output's place.
-    pub(super) output: usize,
-    /// The entries that it has.
-    pub(super) has: usize,
-    /// The entries that it should have.
-    pub(super) wanted: usize,
-}
-
-/// Checks that every output has an entry for each row or user of the batch.
-pub(super) fn check_outputs(
-    layout: &BatchLayout,
-    parts: &[Part<'_>],
-    outputs: &[Tensor],
-) -> Result<(), WrongLead> {
-    for (output, (axes, tensor)) in layout.outputs.iter().zip(outputs).enumerate() {
-        let of_part =
-            |part: &Part<'_>| part.entries(axes.lead, layout.unit, users_of(layout, part)).len();
-        let wanted = parts.iter().map(of_part).sum();
-        let has = leading(tensor);
-        if has != wanted || tensor.shape.is_empty() {
-            return Err(WrongLead { output, has, wanted });
-        }
-    }
-    Ok(())
-}
-
-/// Copies what belongs to part `which` of a batch out of its outputs into `into`, at the part's units of `total`.
-///
-/// `into` is empty for the first part of a job.
-pub(super) fn scatter(
-    layout: &BatchLayout,
-    parts: &[Part<'_>],
-    which: usize,
-    outputs: &[Tensor],
-    (total, into): (usize, &mut Vec<Tensor>),
-) {
-    let part = &parts[which];
-    let first = into.is_empty();
-    for (at, (axes, output)) in layout.outputs.iter().zip(outputs).enumerate() {
-        let users = users_of(layout, part);
-        let before: usize = parts[..which]
-            .iter()
-            .map(|other| other.entries(axes.lead, layout.unit, users_of(layout, other)).len())
-            .sum();
-        let own = part.entries(axes.lead, layout.unit, users);
-        let lead = if axes.lead == layout.unit { total } else { users };
-        let tail = own_tail(part, axes.as_long_as, &output.shape[1..]);
-        let size: usize = tail.iter().product();
-        if first {
-            let mut shape = vec![lead];
-            shape.extend(&tail);
-            let empty = TensorData::from_floats(output.data.dtype(), vec![0.0; lead * size]);
-            into.push(Tensor { shape, data: empty });
-        }
-        let full: usize = output.shape[1..].iter().product();
-        for (entry, place) in own.enumerate() {
-            let source = (before + entry) * full..(before + entry + 1) * full;
-            copy(&mut into[at].data, place * size..(place + 1) * size, &output.data, source.start);
-        }
-    }
-}
-
-/// The dims of a part's own entries, without padding.
-fn own_tail(part: &Part<'_>, as_long_as: Option<usize>, tail: &[usize]) -> Vec<usize> {
-    let mut own = tail.to_vec();
-    let length = as_long_as.and_then(|input| part.inputs[input].shape.get(1));
-    if let (Some(length), Some(first)) = (length, own.first_mut()) {
-        *first = (*first).min(*length);
-    }
-    own
-}
-
-/// Copies one entry, as much of it as there is room for.
-fn copy(into: &mut TensorData, place: Range<usize>, from: &TensorData, begin: usize) {
-    fn plain<T: Clone>(into: &mut [T], from: &[T]) {
-        into.clone_from_slice(from);
-    }
-    let source = begin..begin + place.len();
-    on_pair!(into, from, 0_i64, |into: &mut Vec<_>, from: &Vec<_>, _| plain(
-        &mut into[place.clone()],
-        &from[source.clone()]
-    ));
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use crate::batching::layout::{Joins, OutputAxes};
+    use crate::batching::{
+        buckets::Buckets,
+        layout::{Joins, OutputAxes},
+        scatter::{WrongLead, check_outputs, scatter},
+    };
 
     use super::*;
 
@@ -316,22 +260,51 @@ mod tests {
     }
 
     fn rows() -> BatchLayout {
+        let padded = InputAxes { padded: true, ..InputAxes::of(Lead::Rows) };
         BatchLayout {
             unit: Lead::Rows,
             inputs: vec![
                 InputAxes::of(Lead::Users),
                 InputAxes { numbers_users: true, ..InputAxes::of(Lead::Rows) },
-                InputAxes { padding: 7, ..InputAxes::of(Lead::Rows) },
+                InputAxes { padding: 7, ..padded },
+                InputAxes { mask: true, ..padded },
             ],
             outputs: vec![OutputAxes { lead: Lead::Rows, as_long_as: None }],
             joins: Joins::Padded,
         }
     }
 
-    /// A user's number, the index of their rows, and for each row `length` tokens that name it.
-    fn job(user: i64, count: usize, length: usize) -> Vec<Tensor> {
-        let tokens = (0..count).flat_map(|row| vec![user * 100 + row as i64; length]).collect();
-        vec![ints(&[1], vec![user]), ints(&[count], vec![0; count]), ints(&[count, length], tokens)]
+    /// A job with its units in the order in which they are run.
+    struct Made {
+        inputs: Vec<Tensor>,
+        units: Units,
+    }
+
+    impl Made {
+        fn new(layout: &BatchLayout, inputs: Vec<Tensor>) -> Self {
+            Self { units: Units::of(layout, &inputs, &Buckets::default()), inputs }
+        }
+
+        fn part(&self, units: Range<usize>) -> Part<'_> {
+            Part { inputs: &self.inputs, order: &self.units, units }
+        }
+    }
+
+    /// A user's number, the index of their rows, and for each row as many tokens that name it as its length says.
+    fn job(user: i64, lengths: &[usize]) -> Made {
+        let (count, width) = (lengths.len(), lengths.iter().copied().max().unwrap_or(1));
+        let tokens = lengths.iter().enumerate().flat_map(|(row, length)| {
+            let name = user * 100 + row as i64;
+            (0..width).map(move |at| if at < *length { name } else { 7 })
+        });
+        let mask = lengths.iter().flat_map(|n| (0..width).map(move |at| i64::from(at < *n)));
+        let inputs = vec![
+            ints(&[1], vec![user]),
+            ints(&[count], vec![0; count]),
+            ints(&[count, width], tokens.collect()),
+            ints(&[count, width], mask.collect()),
+        ];
+        Made::new(&rows(), inputs)
     }
 
     fn values(tensor: &Tensor) -> &[i64] {
@@ -343,14 +316,27 @@ mod tests {
 
     #[test]
     fn users_are_numbered_anew_and_short_rows_filled_up() {
-        let (a, b) = (job(1, 3, 1), job(2, 1, 2));
-        let parts = [Part { inputs: &a, units: 1..3 }, Part { inputs: &b, units: 0..1 }];
+        let (a, b) = (job(1, &[1, 1, 1]), job(2, &[2]));
         let mut batch = Vec::new();
-        let packed = pack(&rows(), &parts, &mut batch);
+        let packed = pack(&rows(), &[a.part(1..3), b.part(0..1)], 2, &mut batch);
         assert_eq!(batch[0], ints(&[2], vec![1, 2]));
         assert_eq!(batch[1], ints(&[3], vec![0, 0, 1]));
         assert_eq!(batch[2], ints(&[3, 2], vec![101, 7, 102, 7, 200, 200]));
+        assert_eq!(batch[3], ints(&[3, 2], vec![1, 0, 1, 0, 1, 1]));
         assert_eq!(packed, Packed { elements: 6, padding: 2 });
+    }
+
+    #[test]
+    fn short_rows_of_a_job_are_cut_to_the_longest_of_their_batch() {
+        let a = job(1, &[5, 1, 2]);
+        let mut batch = Vec::new();
+        let packed = pack(&rows(), &[a.part(0..2)], 2, &mut batch);
+        assert_eq!(batch[2], ints(&[2, 2], vec![101, 7, 102, 102]));
+        assert_eq!(packed, Packed { elements: 4, padding: 1 });
+        let outputs = [ints(&[2], vec![11, 12])];
+        let mut back = Vec::new();
+        scatter(&rows(), &[a.part(0..2)], 0, &outputs, (3, &mut back));
+        assert_eq!(back, [ints(&[3], vec![0, 11, 12])]);
     }
 
     #[test]
@@ -361,10 +347,11 @@ mod tests {
             outputs: vec![OutputAxes { lead: Lead::Users, as_long_as: Some(0) }],
             joins: Joins::Padded,
         };
-        let (a, b) = (vec![ints(&[1, 1, 2], vec![1, 2])], vec![ints(&[1, 2, 1], vec![3, 4])]);
-        let parts = [Part { inputs: &a, units: 0..1 }, Part { inputs: &b, units: 0..1 }];
+        let a = Made::new(&layout, vec![ints(&[1, 1, 2], vec![1, 2])]);
+        let b = Made::new(&layout, vec![ints(&[1, 2, 1], vec![3, 4])]);
+        let parts = [a.part(0..1), b.part(0..1)];
         let mut batch = Vec::new();
-        pack(&layout, &parts, &mut batch);
+        pack(&layout, &parts, 2, &mut batch);
         assert_eq!(batch[0], ints(&[2, 2, 2], vec![0, 0, 1, 2, 3, 0, 4, 0]));
         let mut back = Vec::new();
         let output = vec![ints(&[2, 2], vec![10, 11, 20, 21])];
@@ -374,53 +361,53 @@ mod tests {
 
     #[test]
     fn a_graph_that_answers_too_little_is_caught() {
-        let a = job(1, 3, 1);
-        let parts = [Part { inputs: &a, units: 0..3 }];
-        let wrong = check_outputs(&rows(), &parts, &[ints(&[2], vec![0, 0])]);
+        let a = job(1, &[1, 1, 1]);
+        let wrong = check_outputs(&rows(), &[a.part(0..3)], &[ints(&[2], vec![0, 0])]);
         assert_eq!(wrong, Err(WrongLead { output: 0, has: 2, wanted: 3 }));
     }
 
     proptest! {
-        /// Whatever the cuts, each job gets back for each of its rows what was made of that very row.
+        /// Whatever the cuts and the lengths, each job gets back for each of its rows what was made of that very row.
         #[test]
         fn no_row_is_lost_doubled_or_mixed(
-            counts in prop::collection::vec((1usize..20, 1usize..4), 1..6),
+            lengths in prop::collection::vec(prop::collection::vec(1usize..6, 1..20), 1..6),
             size in 1usize..9,
         ) {
-            let jobs: Vec<_> =
-                counts.iter().enumerate().map(|(u, (n, l))| job(u as i64 + 1, *n, *l)).collect();
+            let jobs: Vec<Made> =
+                (1..).zip(&lengths).map(|(user, lengths)| job(user, lengths)).collect();
             let mut back = vec![Vec::new(); jobs.len()];
-            let all = counts.iter().enumerate().flat_map(|(job, (n, _))| (0..*n).map(move |row| (job, row)));
-            let all: Vec<(usize, usize)> = all.collect();
+            let rows_of = |(job, made): (usize, &Made)| (0..made.units.count()).map(move |at| (job, at));
+            let all: Vec<(usize, usize)> = jobs.iter().enumerate().flat_map(rows_of).collect();
             for batch_rows in all.chunks(size) {
-                let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
-                for &(job, row) in batch_rows {
-                    match parts.last_mut() {
-                        Some((last, range)) if *last == job => range.end = row + 1,
-                        _ => parts.push((job, row..row + 1)),
+                let mut pieces: Vec<(usize, Range<usize>)> = Vec::new();
+                for &(job, at) in batch_rows {
+                    match pieces.last_mut() {
+                        Some((last, range)) if *last == job => range.end = at + 1,
+                        _ => pieces.push((job, at..at + 1)),
                     }
                 }
-                let whole: Vec<Part<'_>> = parts
-                    .iter()
-                    .map(|(job, units)| Part { inputs: &jobs[*job], units: units.clone() })
-                    .collect();
+                let parts: Vec<Part<'_>> =
+                    pieces.iter().map(|(job, units)| jobs[*job].part(units.clone())).collect();
+                let longest = parts.iter().map(|part| part.order.longest(&part.units)).max();
                 let mut batch = Vec::new();
-                pack(&rows(), &whole, &mut batch);
-                let longest = batch[2].shape[1];
+                pack(&rows(), &parts, longest.unwrap_or(1), &mut batch);
+                prop_assert_eq!(batch[2].shape[1], longest.unwrap_or(1));
                 let user = |row: usize| values(&batch[0])[values(&batch[1])[row] as usize];
+                let width = batch[2].shape[1];
                 let answers = (0..batch_rows.len())
-                    .map(|row| user(row) * 10_000 + values(&batch[2])[row * longest])
+                    .map(|row| user(row) * 10_000 + values(&batch[2])[row * width])
                     .collect();
                 let outputs = [ints(&[batch_rows.len()], answers)];
-                prop_assert_eq!(check_outputs(&rows(), &whole, &outputs), Ok(()));
-                for (which, (job, _)) in parts.iter().enumerate() {
-                    scatter(&rows(), &whole, which, &outputs, (counts[*job].0, &mut back[*job]));
+                prop_assert_eq!(check_outputs(&rows(), &parts, &outputs), Ok(()));
+                for (which, (job, _)) in pieces.iter().enumerate() {
+                    let count = jobs[*job].units.count();
+                    scatter(&rows(), &parts, which, &outputs, (count, &mut back[*job]));
                 }
             }
-            for (job, (count, _)) in counts.iter().enumerate() {
-                let user = job as i64 + 1;
-                let wanted = (0..*count as i64).map(|row| user * 10_000 + user * 100 + row).collect();
-                prop_assert_eq!(&back[job][0], &ints(&[*count], wanted));
+            for (user, (lengths, back)) in (1..).zip(lengths.iter().zip(&back)) {
+                let count = lengths.len();
+                let wanted = (0..count as i64).map(|row| user * 10_000 + user * 100 + row);
+                prop_assert_eq!(&back[0], &ints(&[count], wanted.collect()));
             }
         }
     }

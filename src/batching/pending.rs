@@ -1,33 +1,27 @@
 //! The jobs that wait, in the order in which they are run.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
+use std::{ops::Range, sync::Arc, time::Instant};
 
-use crate::batching::{
-    job::{Job, Key},
-    layout::Joins,
+use crate::{
+    batching::{
+        callers::Callers,
+        cost::CostTable,
+        job::{Job, Key},
+        lane::{Lane, LaneKey},
+        layout::Joins,
+    },
+    deadline::Deadline,
+    ids::CallerName,
 };
 
-/// Some units of a job.
-#[derive(Debug)]
+/// Some units of a job, as places in its order.
+#[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) job: Arc<Job>,
     pub(super) units: Range<usize>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    job: Arc<Job>,
-    /// The first unit that no batch took yet.
-    next: usize,
-}
-
-impl Waiting {
-    fn left(&self) -> usize {
-        self.job.units - self.next
-    }
-}
-
-/// How a job may be cut.
+/// How a job may be cut. Sizes are units times the length that they are padded to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
     /// Smaller pieces waste the device on what each run costs whatever its size.
@@ -37,29 +31,97 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Whether both pieces are large enough.
-    fn pays(&self, left: usize, room: usize) -> bool {
-        room >= self.least && left - room >= self.least
+    /// Whether both pieces of so many units of a length are large enough.
+    fn pays(&self, left: usize, room: usize, length: usize) -> bool {
+        room > 0 && room * length >= self.least && (left - room) * length >= self.least
     }
 }
 
-/// The jobs that wait, in the order in which they are run; nothing in it reads a clock.
+/// What a batch may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Take<'a> {
+    /// The present.
+    pub(super) now: Instant,
+    /// Its size.
+    pub(super) size: usize,
+    /// How its jobs may be cut; none where they may not.
+    pub(super) cut: Option<Cut>,
+    /// Where so much waits, jobs are dropped that have no time for a whole batch: a small one for them would cost others their turn.
+    pub(super) saturated: usize,
+    /// What runs cost.
+    pub(super) cost: &'a CostTable,
+}
+
+impl Take<'_> {
+    /// How many of the units that are left of a job make a batch of their own.
+    fn alone(&self, left: usize, length: usize) -> usize {
+        let room = (self.size / length).max(1);
+        match self.cut {
+            _ if left <= room => left,
+            Some(cut) if cut.pays(left, room, length) => room,
+            Some(cut) => left.min((cut.longest / length).max(1)),
+            None => left,
+        }
+    }
+}
+
+/// What was taken for one batch.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) pieces: Vec<Piece>,
+    /// Jobs that cannot be in time any more; they are out of the queue.
+    pub(super) missed: Vec<Arc<Job>>,
+    pub(super) units: usize,
+    /// The length that all units are padded to.
+    pub(super) length: usize,
+    /// The first deadline of its jobs.
+    due: Option<Deadline>,
+    /// Whether it would have been larger, had that deadline left more time.
+    pub(super) hurried: bool,
+}
+
+impl Batch {
+    /// Units times the length that they are padded to.
+    pub(super) fn size(&self) -> usize {
+        self.units * self.length
+    }
+
+    /// How many units of a length, of a job with that deadline, may still join; and whether more could, were there more time.
+    fn room(&self, take: &Take<'_>, length: usize, deadline: Deadline) -> (usize, bool) {
+        let length = self.length.max(length);
+        let due = self.due.map_or(deadline, |due| due.min(deadline));
+        let in_time = take.cost.size_within(due.remaining(take.now));
+        ((take.size.min(in_time) / length).saturating_sub(self.units), in_time < take.size)
+    }
+
+    fn push(&mut self, job: &Arc<Job>, units: Range<usize>) {
+        self.units += units.len();
+        self.length = self.length.max(job.units.longest(&units));
+        self.due = Some(self.due.map_or(job.deadline, |due| due.min(job.deadline)));
+        self.pieces.push(Piece { job: Arc::clone(job), units });
+    }
+}
+
+/// The jobs that wait: one lane for each bucket of lengths, each in the order of keys. Nothing in it reads a clock.
 #[derive(Debug)]
 pub(super) struct Pending {
     joins: Joins,
-    waiting: BTreeMap<Key, Waiting>,
+    lanes: Vec<Lane>,
+    callers: Callers,
+    jobs: usize,
     units: usize,
     size: usize,
 }
 
 impl Pending {
     pub(super) fn new(joins: Joins) -> Self {
-        Self { joins, waiting: BTreeMap::new(), units: 0, size: 0 }
+        let callers = Callers::default();
+        Self { joins, lanes: Vec::new(), callers, jobs: 0, units: 0, size: 0 }
     }
 
-    /// Jobs that wait.
+    /// Jobs that wait, wholly or in part.
     pub(super) fn jobs(&self) -> usize {
-        self.waiting.len()
+        self.jobs
     }
 
     /// Units that wait.
@@ -72,124 +134,141 @@ impl Pending {
         self.size
     }
 
+    /// What each caller has waiting.
+    pub(super) fn callers(&self) -> &Callers {
+        &self.callers
+    }
+
     /// What waits before a job with that key, as a size; looks at every job before it.
     pub(super) fn size_before(&self, key: Key) -> usize {
-        self.waiting.range(..key).map(|(_, waiting)| waiting.left() * waiting.job.length).sum()
+        self.lanes.iter().map(|lane| lane.size_before(key)).sum()
     }
 
-    /// The job that is to run first.
-    pub(super) fn first(&self) -> Option<&Arc<Job>> {
-        self.waiting.first_key_value().map(|(_, waiting)| &waiting.job)
+    /// The job that is to run first, and the length that it needs.
+    pub(super) fn first(&self) -> Option<(&Arc<Job>, usize)> {
+        let lane = self.lanes.get(self.first_lane()?)?;
+        lane.first().map(|job| (job, lane.key.bucket))
     }
 
-    pub(super) fn insert(&mut self, job: Arc<Job>) {
-        self.units += job.units;
-        self.size += job.units * job.length;
-        self.waiting.insert(job.key, Waiting { job, next: 0 });
+    fn first_lane(&self) -> Option<usize> {
+        let keys = self.lanes.iter().enumerate();
+        let keys = keys.filter_map(|(at, lane)| Some((lane.first()?.key, at)));
+        keys.min().map(|(_, at)| at)
     }
 
-    /// Takes a job out; says whether it still waited.
-    pub(super) fn remove(&mut self, key: Key) -> bool {
-        let removed = self.waiting.remove(&key);
-        if let Some(waiting) = &removed {
-            self.forget(waiting.left(), waiting.job.length);
-        }
-        removed.is_some()
-    }
-
-    fn forget(&mut self, units: usize, length: usize) {
-        self.units -= units;
-        self.size -= units * length;
-    }
-
-    /// How many units could share a batch with the first job, counted up to `most`.
-    pub(super) fn joinable(&self, most: usize) -> usize {
-        let Some(first) = self.first() else { return 0 };
-        let mut units = 0;
-        for waiting in self.waiting.values() {
-            if self.joins_with(first, &waiting.job) {
-                units += waiting.left();
-            }
-            if units >= most {
-                return most;
-            }
-        }
-        units
-    }
-
-    /// Whether two jobs may share a batch: never, with the same shapes, or with lengths of one power of two.
-    fn joins_with(&self, first: &Arc<Job>, other: &Arc<Job>) -> bool {
-        if Arc::ptr_eq(first, other) {
-            return true;
-        }
-        match self.joins {
-            Joins::Alone => false,
-            Joins::Padded => first.length.next_power_of_two() == other.length.next_power_of_two(),
-            Joins::SameShape => first
-                .inputs
-                .iter()
-                .zip(&other.inputs)
-                .all(|(a, b)| a.shape.get(1..) == b.shape.get(1..)),
-        }
-    }
-
-    /// Takes up to `most` units that may share a batch, the first ones first.
-    ///
-    /// The last job is cut where `cut` allows it; one that is larger than `most` and may not be cut there is taken alone. Jobs that
-    /// `late` says cannot be in time any more are taken out and returned.
-    pub(super) fn take(
-        &mut self,
-        most: usize,
-        cut: Option<Cut>,
-        late: impl Fn(&Job) -> bool,
-    ) -> (Vec<Piece>, Vec<Arc<Job>>) {
-        let (mut pieces, mut missed): (Vec<Piece>, Vec<(Arc<Job>, usize)>) = Default::default();
-        let mut room = most.max(1);
-        let mut done = Vec::new();
-        for (key, waiting) in &self.waiting {
-            if late(&waiting.job) {
-                missed.push((Arc::clone(&waiting.job), waiting.left()));
-                done.push(*key);
-                continue;
-            }
-            if pieces.first().is_some_and(|first| !self.joins_with(&first.job, &waiting.job)) {
-                continue;
-            }
-            let count = match cut {
-                _ if waiting.left() <= room => waiting.left(),
-                Some(cut) if cut.pays(waiting.left(), room) => room,
-                _ if !pieces.is_empty() => break,
-                Some(cut) => waiting.left().min(cut.longest),
-                None => waiting.left(),
+    pub(super) fn insert(&mut self, job: &Arc<Job>) {
+        self.jobs += 1;
+        self.units += job.units.count();
+        self.size += job.units.size();
+        self.callers.add(&job.caller, job.units.size());
+        for (at, stretch) in job.units.stretches().iter().enumerate() {
+            let key = LaneKey::of(self.joins, job, stretch);
+            let lane = match self.lanes.iter_mut().position(|lane| lane.key == key) {
+                Some(found) => &mut self.lanes[found],
+                None => {
+                    self.lanes.retain(|lane| !lane.is_empty());
+                    self.lanes.push(Lane::new(key));
+                    let last = self.lanes.len() - 1;
+                    &mut self.lanes[last]
+                }
             };
-            let units = waiting.next..waiting.next + count;
-            pieces.push(Piece { job: Arc::clone(&waiting.job), units });
-            if count == waiting.left() {
-                done.push(*key);
-            }
-            room = room.saturating_sub(count);
-            if room == 0 {
-                break;
-            }
+            lane.insert(Arc::clone(job), at);
         }
-        for (job, left) in &missed {
-            self.forget(*left, job.length);
-        }
-        for piece in &pieces {
-            self.forget(piece.units.len(), piece.job.length);
-            if let Some(waiting) = self.waiting.get_mut(&piece.job.key) {
-                waiting.next = piece.units.end;
-            }
-        }
-        for key in done {
-            self.waiting.remove(&key);
-        }
-        (pieces, missed.into_iter().map(|(job, _)| job).collect())
     }
 
-    /// When the first job came, and when it has to be answered.
-    pub(super) fn first_times(&self) -> Option<(Instant, Instant)> {
-        self.first().map(|job| (job.came, job.deadline.at()))
+    /// Takes a job out, as much of it as waits.
+    pub(super) fn remove(&mut self, job: &Job) {
+        let removed: Vec<(usize, usize)> =
+            self.lanes.iter_mut().filter_map(|lane| lane.remove(job.key)).collect();
+        self.jobs -= usize::from(!removed.is_empty());
+        removed.into_iter().for_each(|(units, size)| self.forget(&job.caller, units, size));
+    }
+
+    fn forget(&mut self, caller: &CallerName, units: usize, size: usize) {
+        self.units -= units;
+        self.size -= size;
+        self.callers.take(caller, size);
+    }
+
+    /// The last job of the caller who waits for most, of which no part was taken yet; looks at every job.
+    pub(super) fn most_dispensable(&self) -> Option<Arc<Job>> {
+        let caller = self.callers.greediest()?;
+        let whole = |job: &&Arc<Job>| {
+            let waiting = self.lanes.iter().map(|lane| lane.left(job.key)).sum::<usize>();
+            &job.caller == caller && waiting == job.units.count()
+        };
+        let jobs = self.lanes.iter().flat_map(Lane::iter).map(|waiting| &waiting.job);
+        jobs.filter(whole).max_by_key(|job| job.key).cloned()
+    }
+
+    /// Takes what one batch may hold, the first ones first, from the lane of the first job; then from other lanes what makes one
+    /// run of two where that is no slower.
+    ///
+    /// The last job is cut where that is allowed; one that is larger than the batch and may not be cut there is taken alone.
+    pub(super) fn take(&mut self, take: &Take<'_>) -> Batch {
+        let mut batch = Batch::default();
+        while let (true, Some(lane)) = (batch.pieces.is_empty(), self.first_lane()) {
+            self.fill(&mut batch, lane, take);
+        }
+        if self.joins == Joins::Padded {
+            self.top_up(&mut batch, take);
+        }
+        self.lanes.retain(|lane| !lane.is_empty());
+        batch
+    }
+
+    /// Takes from one lane; always something, if only what cannot be in time.
+    fn fill(&mut self, batch: &mut Batch, lane: usize, take: &Take<'_>) {
+        let one_job = self.joins == Joins::Alone;
+        let least = if self.size >= take.saturated { take.size } else { 0 };
+        let (mut taken, mut missed) = (Vec::new(), Vec::new());
+        for waiting in self.lanes[lane].iter() {
+            let (job, left, length) = (&waiting.job, waiting.left(), waiting.length());
+            let alone = take.alone(left, length);
+            if job.deadline.at() < take.now + take.cost.predict((alone * length).max(least)) {
+                missed.push(Arc::clone(job));
+                continue;
+            }
+            let (room, hurried) = batch.room(take, length, job.deadline);
+            let count = match take.cut {
+                _ if one_job && !batch.pieces.is_empty() => break,
+                _ if left <= room => left,
+                Some(cut) if cut.pays(left, room, length) => room,
+                _ if !batch.pieces.is_empty() => {
+                    batch.hurried |= hurried;
+                    break;
+                }
+                _ => alone,
+            };
+            batch.hurried |= hurried && count < left;
+            batch.push(job, waiting.next..waiting.next + count);
+            taken.push((job.key, count));
+        }
+        for (key, count) in taken {
+            if let Some((job, size)) = self.lanes[lane].advance(key, count) {
+                self.forget(&job.caller, count, size);
+                self.jobs -= usize::from(self.lanes.iter().all(|lane| lane.left(key) == 0));
+            }
+        }
+        missed.iter().for_each(|job| self.remove(job));
+        batch.missed.extend(missed);
+    }
+
+    /// Fills what is left of a batch from lanes of other lengths, the nearest first, where the run that this saves is worth the padding.
+    fn top_up(&mut self, batch: &mut Batch, take: &Take<'_>) {
+        let mut lanes: Vec<usize> = (0..self.lanes.len()).collect();
+        lanes.sort_by_key(|&lane| self.lanes[lane].key.bucket.abs_diff(batch.length));
+        for lane in lanes {
+            let bucket = self.lanes[lane].key.bucket;
+            let length = bucket.max(batch.length);
+            let room = (take.size / length).saturating_sub(batch.units);
+            let more = self.lanes[lane].units().min(room);
+            let together = take.cost.predict((batch.units + more) * length);
+            let apart = take.cost.predict(batch.size()) + take.cost.predict(more * bucket);
+            if more > 0 && together <= apart {
+                self.fill(batch, lane, take);
+            }
+        }
     }
 }
 
@@ -197,51 +276,60 @@ impl Pending {
 mod tests {
     use std::time::Duration;
 
-    use proptest::prelude::*;
     use tokio::sync::oneshot;
 
     use crate::{
-        batching::job::{Priority, Work},
-        deadline::Deadline,
+        batching::{buckets::Buckets, cost::CostPoint, job::Work, units::Units},
         tensor::Tensor,
     };
 
     use super::*;
 
-    fn job(then: Instant, number: u64, units: usize, (due_ms, priority): (u64, u8)) -> Arc<Job> {
-        let work = Work {
-            inputs: vec![Tensor::floats(vec![units], vec![0.0; units])],
-            deadline: Deadline::after(then, Duration::from_millis(due_ms)),
-            priority: Priority(priority),
-        };
-        Arc::new(Job::new(work, number, then, (units, 1), oneshot::channel().0))
+    const CUTS: Option<Cut> = Some(Cut { least: 1, longest: 100 });
+
+    /// A job of so many rows of a length, due after so many ms.
+    fn job(then: Instant, number: u64, (units, length): (usize, usize), due_ms: u64) -> Arc<Job> {
+        let deadline = Deadline::after(then, Duration::from_millis(due_ms));
+        let work = Work::new(vec![Tensor::floats(vec![units], vec![0.0; units])], deadline);
+        let units = Units::alike(units, length, &Buckets::new(&[1, 8, 16]));
+        let mut job = Job::new(work, units, then, oneshot::channel().0);
+        job.key = Key::new(deadline.at(), number);
+        Arc::new(job)
     }
 
     fn filled(jobs: &[Arc<Job>], joins: Joins) -> Pending {
         let mut pending = Pending::new(joins);
-        jobs.iter().for_each(|job| pending.insert(Arc::clone(job)));
+        jobs.iter().for_each(|job| pending.insert(job));
         pending
     }
 
-    fn in_time(_: &Job) -> bool {
-        false
-    }
-
-    /// The units that each job has in the next batch, in its order.
-    fn taken(pending: &mut Pending, most: usize, cuts: bool) -> Vec<(u64, Range<usize>)> {
-        let cut = cuts.then_some(Cut { least: 1, longest: most });
-        let (pieces, _) = pending.take(most, cut, in_time);
-        pieces.into_iter().map(|piece| (piece.job.key.number(), piece.units)).collect()
+    /// The units that each job has in the next batch, in its order; runs cost `us` and nothing by size, or nothing at all.
+    fn taken(
+        pending: &mut Pending,
+        now: Instant,
+        (size, cut): (usize, Option<Cut>),
+    ) -> Vec<(u64, Range<usize>)> {
+        let batch = pending.take(&Take {
+            now,
+            size,
+            cut,
+            saturated: usize::MAX,
+            cost: &CostTable::default(),
+        });
+        batch.pieces.into_iter().map(|piece| (piece.job.key.number(), piece.units)).collect()
     }
 
     #[test]
     fn the_earliest_deadline_is_run_first_and_a_large_job_is_cut() {
         let then = Instant::now();
-        let jobs = [job(then, 1, 5, (90, 1)), job(then, 2, 2, (30, 1)), job(then, 3, 4, (60, 1))];
+        let jobs = [(5, 90), (2, 30), (4, 60)];
+        let jobs: Vec<_> =
+            (1..).zip(jobs).map(|(n, (units, due))| job(then, n, (units, 1), due)).collect();
         let mut pending = filled(&jobs, Joins::Padded);
-        assert_eq!(taken(&mut pending, 4, true), [(2, 0..2), (3, 0..2)]);
-        assert_eq!(taken(&mut pending, 4, true), [(3, 2..4), (1, 0..2)]);
-        assert_eq!(taken(&mut pending, 4, true), [(1, 2..5)]);
+        assert_eq!(pending.size_before(jobs[0].key), 6);
+        assert_eq!(taken(&mut pending, then, (4, CUTS)), [(2, 0..2), (3, 0..2)]);
+        assert_eq!(taken(&mut pending, then, (4, CUTS)), [(3, 2..4), (1, 0..2)]);
+        assert_eq!(taken(&mut pending, then, (4, CUTS)), [(1, 2..5)]);
         assert_eq!((pending.jobs(), pending.units(), pending.size()), (0, 0, 0));
     }
 
@@ -250,85 +338,85 @@ mod tests {
         let then = Instant::now();
         let cut = Some(Cut { least: 4, longest: 10 });
         let sizes = |left: usize, most: usize| -> Vec<usize> {
-            let mut pending = filled(&[job(then, 1, left, (90, 1))], Joins::Padded);
+            let mut pending = filled(&[job(then, 1, (left, 1), 90)], Joins::Padded);
             let mut sizes = Vec::new();
             while pending.jobs() > 0 {
-                sizes.push(pending.take(most, cut, in_time).0[0].units.len());
+                sizes.push(taken(&mut pending, then, (most, cut))[0].1.len());
             }
             sizes
         };
         assert_eq!(sizes(6, 3), [6], "cutting it does not pay");
-        assert_eq!(sizes(8, 4), [4, 4]);
-        assert_eq!(sizes(23, 3), [10, 10, 3], "it is longer than a batch may be");
+        assert_eq!(sizes(9, 5), [5, 4]);
+        assert_eq!(sizes(25, 3), [10, 10, 5], "no piece is larger than what a device gains from");
     }
 
     #[test]
-    fn a_level_below_waits_a_second_longer_and_no_more() {
+    fn what_may_not_be_cut_is_run_whole() {
         let then = Instant::now();
-        let jobs =
-            [job(then, 1, 1, (100, 2)), job(then, 2, 1, (1050, 1)), job(then, 3, 1, (1200, 1))];
+        let mut pending =
+            filled(&[job(then, 1, (9, 1), 90), job(then, 2, (3, 1), 95)], Joins::Padded);
+        assert_eq!(taken(&mut pending, then, (4, None)), [(1, 0..9)]);
+        assert_eq!(taken(&mut pending, then, (4, None)), [(2, 0..3)]);
+    }
+
+    #[test]
+    fn jobs_that_share_no_batch_are_run_alone() {
+        let then = Instant::now();
+        let jobs = [job(then, 1, (1, 1), 90), job(then, 2, (1, 1), 95)];
         let mut pending = filled(&jobs, Joins::Alone);
-        let order: Vec<u64> = (0..3).map(|_| taken(&mut pending, 9, true)[0].0).collect();
-        assert_eq!(order, [2, 1, 3]);
+        assert_eq!(taken(&mut pending, then, (4, CUTS)), [(1, 0..1)]);
+        assert_eq!(taken(&mut pending, then, (4, CUTS)), [(2, 0..1)]);
     }
 
     #[test]
-    fn what_may_not_share_a_batch_does_not() {
+    fn lengths_share_a_batch_where_the_run_saved_is_worth_the_padding() {
         let then = Instant::now();
-        let jobs = [job(then, 1, 2, (10, 1)), job(then, 2, 3, (20, 1)), job(then, 3, 2, (30, 1))];
-        assert_eq!(taken(&mut filled(&jobs, Joins::Alone), 9, true), [(1, 0..2)]);
-        let whole = taken(&mut filled(&jobs, Joins::Padded), 4, false);
-        assert_eq!(whole, [(1, 0..2)], "an uncut job waits until there is room for all of it");
+        let jobs = || [job(then, 1, (2, 8), 90), job(then, 2, (2, 16), 95)];
+        let numbers = |points: [(usize, f64); 2]| -> Vec<u64> {
+            let points = points.map(|(size, run_us)| CostPoint { size, run_us });
+            let cost = CostTable::new(points.into());
+            let mut pending = filled(&jobs(), Joins::Padded);
+            let batch = pending.take(&Take {
+                now: then,
+                size: 640,
+                cut: CUTS,
+                saturated: usize::MAX,
+                cost: &cost,
+            });
+            batch.pieces.iter().map(|piece| piece.job.key.number()).collect()
+        };
+        assert_eq!(numbers([(8, 100.0), (640, 110.0)]), [1, 2], "a run costs more than padding");
+        assert_eq!(numbers([(8, 8.0), (640, 640.0)]), [1], "padding costs more than a run");
     }
 
     #[test]
-    fn what_is_late_or_left_is_taken_out() {
+    fn a_batch_is_no_larger_than_its_first_deadline_allows() {
         let then = Instant::now();
-        let jobs = [job(then, 1, 2, (10, 1)), job(then, 2, 3, (20, 1)), job(then, 3, 2, (30, 1))];
+        let points = [(1, 1e3), (100, 100e3)].map(|(size, run_us)| CostPoint { size, run_us });
+        let cost = CostTable::new(points.into());
+        let jobs = [job(then, 1, (3, 1), 10), job(then, 2, (20, 1), 90), job(then, 3, (2, 1), 1)];
         let mut pending = filled(&jobs, Joins::Padded);
-        assert!(pending.remove(jobs[2].key) && !pending.remove(jobs[2].key));
-        let late = |job: &Job| job.deadline.expired(then + Duration::from_millis(15));
-        let (pieces, missed) = pending.take(9, None, late);
-        assert_eq!((pieces.len(), missed.len(), missed[0].key.number()), (1, 1, 1));
-        assert_eq!((pending.jobs(), pending.units()), (0, 0));
+        let batch = pending.take(&Take {
+            now: then,
+            size: 50,
+            cut: CUTS,
+            saturated: usize::MAX,
+            cost: &cost,
+        });
+        assert_eq!((batch.size(), batch.hurried), (10, true), "10 ms are left for the first");
+        assert_eq!(batch.missed.len(), 1, "two rows need 2 ms, and 1 ms is left");
+        assert_eq!((pending.jobs(), pending.units()), (1, 13));
     }
 
-    proptest! {
-        /// Each unit of each job that stays is taken once, in its job's order; none of one that left after that.
-        #[test]
-        fn no_unit_is_lost_or_doubled(
-            arrivals in prop::collection::vec((1usize..40, 0u64..2000, 1u8..4, prop::bool::ANY), 1..40),
-            sizes in prop::collection::vec(1usize..30, 1..8),
-            cuts in prop::bool::ANY,
-        ) {
-            let then = Instant::now();
-            let mut pending = Pending::new(Joins::Padded);
-            let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
-            let mut sizes = sizes.into_iter().cycle();
-            let mut jobs = Vec::new();
-            let mut note = |batch: Vec<(u64, Range<usize>)>| {
-                for (number, units) in batch {
-                    let next = seen.entry(number).or_default();
-                    prop_assert_eq!(*next, units.start, "job {}", number);
-                    *next = units.end;
-                }
-                Ok(())
-            };
-            for (number, (units, due, priority, leaves)) in arrivals.into_iter().enumerate() {
-                let job = job(then, number as u64, units, (due, priority));
-                pending.insert(Arc::clone(&job));
-                note(taken(&mut pending, sizes.next().unwrap_or(1), cuts))?;
-                let left = leaves && pending.remove(job.key);
-                jobs.push((job, left));
-            }
-            while pending.jobs() > 0 {
-                note(taken(&mut pending, sizes.next().unwrap_or(1), cuts))?;
-            }
-            prop_assert_eq!((pending.units(), pending.size()), (0, 0));
-            for (job, left) in jobs {
-                let done = seen.get(&job.key.number()).copied().unwrap_or(0);
-                prop_assert_eq!(done < job.units, left);
-            }
-        }
+    #[test]
+    fn who_leaves_takes_all_along() {
+        let then = Instant::now();
+        let jobs = [job(then, 1, (2, 8), 90), job(then, 2, (3, 16), 95)];
+        let mut pending = filled(&jobs, Joins::Padded);
+        assert!(pending.most_dispensable().is_some_and(|job| job.key.number() == 2));
+        pending.remove(&jobs[1]);
+        pending.remove(&jobs[1]);
+        assert_eq!((pending.jobs(), pending.units(), pending.size()), (1, 2, 16));
+        assert_eq!(taken(&mut pending, then, (64, CUTS)), [(1, 0..2)]);
     }
 }

@@ -7,17 +7,40 @@ use tokio::sync::oneshot;
 use crate::{
     batching::{
         cost::CostTable,
+        counters::BatchCounts,
         error::BatchError,
-        job::{Job, Ran, Work},
+        job::{Job, Priority, Ran, Work},
         layout::BatchLayout,
         options::BatchOptions,
+        outlook::Outlook,
+        pipeline,
+        schedule::Asked,
         shared::Shared,
-        together::units_of,
+        turns::Turns,
+        units::Units,
         worker,
     },
+    deadline::Deadline,
+    ids::CallerName,
     runtime::ModelInstance,
-    tensor::Tensor,
 };
+
+/// What a queue is started with beside its instances.
+#[derive(Debug)]
+pub struct QueueSetup<'a> {
+    /// Names the threads and errors.
+    pub model: &'a str,
+    /// The graph's inputs in the order in which [`ModelQueue::run`] is given tensors.
+    pub inputs: &'a [&'a str],
+    /// How jobs lie in a batch, inputs in the same order.
+    pub layout: BatchLayout,
+    /// How jobs are batched.
+    pub options: &'a BatchOptions,
+    /// What runs cost.
+    pub cost: CostTable,
+    /// Whether the next batch's tensors are joined while one runs.
+    pub pipelined: bool,
+}
 
 /// A model's instances and the queue in front of them; dropping it ends their threads once the queue is empty.
 #[derive(Debug)]
@@ -27,28 +50,29 @@ pub struct ModelQueue {
 }
 
 impl ModelQueue {
-    /// Starts one thread for each instance.
-    ///
-    /// `model` names the threads and errors; `inputs` are the graph's names in the order in which [`Self::run`] is
-    /// given tensors and in which the layout describes them.
+    /// Starts the threads of each instance: one, or three where batches are pipelined.
     ///
     /// # Errors
     /// That of a thread that cannot be started.
     pub fn start(
-        model: &str,
-        inputs: &[&str],
-        layout: BatchLayout,
+        setup: QueueSetup<'_>,
         instances: Vec<Box<dyn ModelInstance>>,
-        (options, cost): (&BatchOptions, CostTable),
+        turns: &Arc<Turns>,
     ) -> std::io::Result<Self> {
+        let QueueSetup { model, inputs, layout, options, cost, pipelined } = setup;
         let count = instances.len();
-        let shared = Arc::new(Shared::new(model, layout, options, cost, count));
+        let shared = Arc::new(Shared::new(model, layout, options, cost, (count, turns)));
         let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
         let queue = Self { shared: Arc::clone(&shared), instances: count };
         for (number, instance) in instances.into_iter().enumerate() {
             let (names, shared) = (Arc::clone(&names), Arc::clone(&shared));
+            let thread = format!("{model}-{number}");
+            if pipelined {
+                pipeline::start(&thread, instance, number, (names, shared))?;
+                continue;
+            }
             thread::Builder::new()
-                .name(format!("{model}-{number}"))
+                .name(thread)
                 .spawn(move || worker::serve(instance, number, &names, &shared))?;
         }
         Ok(queue)
@@ -64,6 +88,21 @@ impl ModelQueue {
         self.shared.cost()
     }
 
+    /// What has become of rows so far.
+    pub fn counts(&self) -> BatchCounts {
+        self.shared.counters.read()
+    }
+
+    /// What would become of a request for so many rows that came now; costs a look at what waits, and builds nothing.
+    pub fn outlook(
+        &self,
+        rows: usize,
+        deadline: Deadline,
+        (priority, caller): (Option<Priority>, &CallerName),
+    ) -> Outlook {
+        self.shared.outlook(Instant::now(), &Asked { rows, deadline, priority, caller })
+    }
+
     /// Runs work in whichever batches take it; waits for the last of its units.
     ///
     /// Dropping the future takes the work out of the queue, and ends the runs that nobody else waits for.
@@ -73,14 +112,11 @@ impl ModelQueue {
     pub async fn run(&self, work: Work) -> Result<Ran, BatchError> {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
-        let deadline = work.deadline;
-        let layout = &self.shared.layout;
-        let (units, length) = (units_of(layout, &work.inputs), longest(layout, &work.inputs));
-        let job =
-            self.shared.admit(now, |number| Job::new(work, number, now, (units, length), reply))?;
+        let (deadline, priority) = (work.deadline, work.priority);
+        let units = Units::of(&self.shared.layout, &work.inputs, &self.shared.buckets);
+        let job = self.shared.admit(now, Job::new(work, units, now, reply), priority)?;
         let mut caller = Caller { shared: &self.shared, job: &job, waits: true };
-        let result = tokio::time::timeout_at(deadline.at().into(), answer).await;
-        match result {
+        match tokio::time::timeout_at(deadline.at().into(), answer).await {
             Ok(result) => {
                 caller.waits = false;
                 result.unwrap_or(Err(BatchError::Stopped))
@@ -108,7 +144,7 @@ impl Caller<'_> {
     /// Leaves; says whether a run of the job had been started.
     fn leave(&mut self) -> bool {
         self.waits = false;
-        self.shared.forget(self.job.key);
+        self.shared.forget(self.job);
         self.job.leave()
     }
 }
@@ -121,12 +157,6 @@ impl Drop for Caller<'_> {
     }
 }
 
-/// The longest length that padding could change; 1 where there is none.
-fn longest(layout: &BatchLayout, inputs: &[Tensor]) -> usize {
-    let padded = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.padded);
-    padded.filter_map(|(_, tensor)| tensor.shape.get(1)).max().copied().unwrap_or(1).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -136,11 +166,11 @@ mod tests {
     use crate::{
         batching::{
             cost::CostPoint,
-            job::Priority,
             layout::{InputAxes, Joins, Lead, OutputAxes},
+            options::Pipeline,
         },
-        deadline::Deadline,
         runtime::{RuntimeError, Signature},
+        tensor::Tensor,
     };
 
     use super::*;
@@ -167,7 +197,11 @@ mod tests {
             Some(Arc::clone(&self.1) as Arc<dyn crate::runtime::Stop>)
         }
 
-        fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
+        fn run_into(
+            &mut self,
+            inputs: &[(&str, &Tensor)],
+            outputs: &mut Vec<Tensor>,
+        ) -> Result<(), RuntimeError> {
             let mut rows = inputs[0].1.to_floats();
             if rows.contains(&-1.0) {
                 panic!("seeded");
@@ -186,7 +220,8 @@ mod tests {
                 thread::sleep(Duration::from_micros(200));
             }
             let doubled = rows.iter().map(|row| row * 2.0).collect();
-            Ok(vec![Tensor::floats(vec![rows.len()], doubled)])
+            *outputs = vec![Tensor::floats(vec![rows.len()], doubled)];
+            Ok(())
         }
     }
 
@@ -201,15 +236,20 @@ mod tests {
         let point = CostPoint { size: 1, run_us: ms_a_row * 1e3 };
         let cost = CostTable::new(if ms_a_row > 0.0 { vec![point] } else { Vec::new() });
         let instance = Box::new(Double(Signature::default(), Arc::default()));
-        ModelQueue::start("double", &["x"], layout, vec![instance], (&options, cost))
+        let setup = QueueSetup {
+            model: "double",
+            inputs: &["x"],
+            layout,
+            options: &options,
+            cost,
+            pipelined: options.pipeline == Pipeline::On,
+        };
+        ModelQueue::start(setup, vec![instance], &Turns::new(1))
     }
 
     fn rows(values: &[f32], ms: u64) -> Work {
-        Work {
-            inputs: vec![Tensor::floats(vec![values.len()], values.to_vec())],
-            deadline: Deadline::after(Instant::now(), Duration::from_millis(ms)),
-            priority: Priority::default(),
-        }
+        let deadline = Deadline::after(Instant::now(), Duration::from_millis(ms));
+        Work::new(vec![Tensor::floats(vec![values.len()], values.to_vec())], deadline)
     }
 
     fn answered(result: Result<Ran, BatchError>) -> Vec<f32> {

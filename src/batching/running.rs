@@ -1,4 +1,4 @@
-//! A batch that is running, so that it can be stopped once nobody waits for any of it.
+//! A batch on its way through an instance, so that it can be stopped once nobody waits for any of it.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -7,18 +7,24 @@ use std::sync::{
 
 use crate::runtime::Stop;
 
-/// A batch that is running.
+/// A batch on its way through an instance.
 #[derive(Debug)]
 pub(super) struct Running {
     callers: AtomicUsize,
-    /// None once the run is over: the instance may be running something else by then.
+    /// None before the run and once it is over: the instance is running something else then.
     stop: Mutex<Option<Arc<dyn Stop>>>,
 }
 
 impl Running {
-    /// A batch for so many callers.
-    pub(super) fn new(callers: usize, stop: Option<Arc<dyn Stop>>) -> Self {
-        Self { callers: AtomicUsize::new(callers), stop: Mutex::new(stop) }
+    /// A batch for so many callers, which does not run yet.
+    pub(super) fn new(callers: usize) -> Self {
+        Self { callers: AtomicUsize::new(callers), stop: Mutex::new(None) }
+    }
+
+    /// Notes that the run begins, unless every caller left: says whether it may.
+    pub(super) fn begin(&self, stop: Option<Arc<dyn Stop>>) -> bool {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        self.callers.load(Ordering::Acquire) > 0
     }
 
     /// Notes that a caller left; the last one stops the run.
@@ -33,10 +39,5 @@ impl Running {
     /// Notes that the run is over; from here on nothing is stopped.
     pub(super) fn over(&self) {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Whether every caller left.
-    pub(super) fn abandoned(&self) -> bool {
-        self.callers.load(Ordering::Acquire) == 0
     }
 }

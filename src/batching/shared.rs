@@ -1,4 +1,4 @@
-//! What callers and instances of one model share: the jobs that wait, what runs, what runs cost.
+//! What callers and instances of one model share: the schedule under its lock, and news of it.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -6,46 +6,32 @@ use std::{
 };
 
 use crate::batching::{
-    close::{BatchBounds, Closed, Decision, Situation, decide},
+    buckets::Buckets,
+    close::Decision,
     cost::CostTable,
+    counters::Counters,
     error::BatchError,
-    job::{Job, Key},
+    job::{Job, Priority},
     layout::BatchLayout,
     options::BatchOptions,
-    pending::{Cut, Pending, Piece},
+    outlook::Outlook,
+    schedule::{Asked, Schedule, Taken},
+    turns::{DeviceAccount, Turn, Turns},
 };
-
-/// What an instance is doing.
-#[derive(Debug, Clone, Copy)]
-struct Busy {
-    units: usize,
-    until: Instant,
-}
 
 #[derive(Debug)]
 struct State {
-    pending: Pending,
-    cost: CostTable,
-    busy: Vec<Option<Busy>>,
-    next_number: u64,
+    schedule: Schedule,
     closed: bool,
 }
 
-/// A batch that an instance is to run.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) pieces: Vec<Piece>,
-    pub(super) closed: Closed,
-    /// Units that would have filled it.
-    pub(super) preferred: usize,
-}
-
-/// What callers and instances of one model share; its lock is held for as long as a few jobs take to look at.
+/// What callers and instances of one model share; its lock is held for as long as a few jobs take to look at, never across a run.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) model: String,
     pub(super) layout: BatchLayout,
-    options: BatchOptions,
+    pub(super) buckets: Buckets,
+    pub(super) counters: Counters,
+    device: DeviceAccount,
     state: Mutex<State>,
     /// Told when a job came, or the queue closed.
     news: Condvar,
@@ -57,16 +43,15 @@ impl Shared {
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
-        instances: usize,
+        (instances, turns): (usize, &Arc<Turns>),
     ) -> Self {
-        let pending = Pending::new(layout.joins);
-        let busy = vec![None; instances];
-        let state = State { pending, cost, busy, next_number: 0, closed: false };
+        let schedule = Schedule::new(model, &layout, options, cost, instances);
         Self {
-            model: model.to_owned(),
             layout,
-            options: options.clone(),
-            state: Mutex::new(state),
+            buckets: Buckets::new(&options.length_buckets),
+            counters: Counters::default(),
+            device: turns.account(),
+            state: Mutex::new(State { schedule, closed: false }),
             news: Condvar::new(),
         }
     }
@@ -75,65 +60,34 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a job wait, or refuses it; `make` gets its number.
+    /// Lets a job wait, or refuses it.
     pub(super) fn admit(
         &self,
         now: Instant,
-        make: impl FnOnce(u64) -> Job,
+        job: Job,
+        priority: Option<Priority>,
     ) -> Result<Arc<Job>, BatchError> {
         let mut state = self.state();
         if state.closed {
             return Err(BatchError::Stopped);
         }
-        state.next_number += 1;
-        let job = make(state.next_number);
-        self.refuse_full(&state, &job, now)?;
-        self.refuse_late(&state, &job, now)?;
-        let job = Arc::new(job);
-        state.pending.insert(Arc::clone(&job));
-        let idle = state.busy.iter().any(Option::is_none);
+        let admitted = state.schedule.admit(now, job, priority);
+        let idle = state.schedule.has_idle();
         drop(state);
-        if idle {
+        if admitted.is_ok() && idle {
             self.news.notify_one();
         }
-        Ok(job)
+        admitted
     }
 
-    fn refuse_full(&self, state: &State, job: &Job, now: Instant) -> Result<(), BatchError> {
-        let pending = &state.pending;
-        let limit = if pending.jobs() >= self.options.max_queue_size {
-            format!("{} requests", self.options.max_queue_size)
-        } else if pending.jobs() > 0 && pending.units() + job.units > self.options.max_queue_rows {
-            format!("{} rows", self.options.max_queue_rows)
-        } else {
-            return Ok(());
-        };
-        let retry_after = state.wait_behind(pending.size(), now).max(Duration::from_millis(1));
-        Err(BatchError::QueueFull { model: self.model.clone(), limit, retry_after })
-    }
-
-    /// Refuses what cannot be answered before its deadline, as far as that can be told.
-    fn refuse_late(&self, state: &State, job: &Job, now: Instant) -> Result<(), BatchError> {
-        let left = job.deadline.remaining(now);
-        let own = state.run_time(job, self.layout.cuts());
-        if state.wait_behind(state.pending.size(), now) + own <= left {
-            return Ok(());
-        }
-        let needed = state.wait_behind(state.pending.size_before(job.key), now) + own;
-        if needed <= left {
-            return Ok(());
-        }
-        Err(BatchError::TooLate {
-            model: self.model.clone(),
-            needed_ms: needed.as_millis() as u64,
-            left_ms: left.as_millis() as u64,
-            retry_after: (needed - left).max(Duration::from_millis(1)),
-        })
+    /// What would become of a request that came now.
+    pub(super) fn outlook(&self, now: Instant, asked: &Asked<'_>) -> Outlook {
+        self.state().schedule.outlook(now, asked)
     }
 
     /// Takes a job out whose caller left.
-    pub(super) fn forget(&self, key: Key) {
-        self.state().pending.remove(key);
+    pub(super) fn forget(&self, job: &Job) {
+        self.state().schedule.forget(job);
     }
 
     /// Closes the queue: what waits is still run, nothing more is let in.
@@ -142,141 +96,92 @@ impl Shared {
         self.news.notify_all();
     }
 
-    /// Waits until instance `number` has something to run; `None` once the queue is closed and empty.
-    pub(super) fn next(&self, number: usize) -> Option<Taken> {
+    /// Waits for a turn on the device.
+    pub(super) fn enter(&self) -> Turn<'_> {
+        self.device.enter()
+    }
+
+    /// Waits until instance `number` has something to run and a turn on the device; `None` once the queue is closed and empty.
+    ///
+    /// A batch is closed no earlier than its turn has come.
+    pub(super) fn next(&self, number: usize) -> Option<(Taken, Turn<'_>)> {
         let mut state = self.state();
-        state.busy[number] = None;
-        let idle_since = Instant::now();
+        let mut turn: Option<Turn<'_>> = None;
         loop {
-            let now = Instant::now();
-            let (situation, bounds) = self.situation(&state, now, idle_since);
-            let decision = match decide(&situation, &bounds) {
-                Decision::Wait(_) if state.closed => {
-                    Decision::Run(situation.waiting, Closed::NoCompany)
-                }
-                decided => decided,
-            };
-            state = match decision {
-                Decision::Sleep if state.closed => return None,
-                Decision::Sleep => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Decision::Wait(until) => {
-                    let wait = until.saturating_duration_since(now);
-                    self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
-                }
-                Decision::Run(units, closed) => {
-                    let pieces = self.take(&mut state, (number, now), units, &bounds);
-                    if !pieces.is_empty() {
-                        return Some(Taken { pieces, closed, preferred: bounds.preferred });
+            let (now, last) = (Instant::now(), state.closed);
+            match (state.schedule.decision(now, number, last), turn.take()) {
+                (Decision::Run(size, closed), Some(own)) => {
+                    if let Some(taken) = state.schedule.take(now, number, (size, closed)) {
+                        self.wake_another(&state);
+                        return Some((taken, own));
                     }
-                    state
                 }
-            };
+                (Decision::Run(..), None) => match self.device.try_enter() {
+                    Some(own) => turn = Some(own),
+                    None => {
+                        drop(state);
+                        turn = Some(self.device.enter());
+                        state = self.state();
+                    }
+                },
+                (Decision::Sleep, _) if last => return None,
+                (decision, _) => state = self.sleep(state, decision, now),
+            }
         }
     }
 
-    fn situation(
-        &self,
-        state: &State,
-        now: Instant,
-        idle_since: Instant,
-    ) -> (Situation, BatchBounds) {
-        let instances = state.busy.len();
-        let bounds = self.bounds(state);
-        let (came, due) = state.pending.first_times().unwrap_or((now, now));
-        let waiting = state.pending.joinable(bounds.preferred.saturating_mul(instances));
-        let first_run = state.pending.first().map_or(Duration::ZERO, |job| {
-            state.cost.predict(job.length * waiting.min(bounds.preferred))
-        });
-        let situation = Situation {
-            now,
-            waiting,
-            running: state.busy.iter().flatten().map(|busy| busy.units).sum(),
-            instances,
-            idle_since,
-            came,
-            latest_start: due.checked_sub(first_run).unwrap_or(now),
-        };
-        (situation, bounds)
-    }
-
-    fn bounds(&self, state: &State) -> BatchBounds {
-        let options = &self.options;
-        let length = state.pending.first().map_or(1, |job| job.length).max(1);
-        let measured = state.cost.preferred_size().map(|size| size.div_ceil(length));
-        let least_cut = state.cost.least_size().map_or(1, |size| size.div_ceil(length));
-        let preferred = match options.preferred_batch_rows {
-            0 => measured.unwrap_or(options.max_batch_rows),
-            rows => rows,
-        };
-        BatchBounds {
-            preferred: preferred.clamp(1, options.max_batch_rows.max(1)),
-            least_cut,
-            linger: (state.cost.overhead() / 2).min(options.max_queue_delay),
-            max_queue_delay: options.max_queue_delay,
+    /// Waits until a batch for instance `number` should be closed, which may be busy with another one; `None` once the queue is closed
+    /// and empty.
+    pub(super) fn next_ahead(&self, number: usize) -> Option<Taken> {
+        let mut state = self.state();
+        loop {
+            let (now, last) = (Instant::now(), state.closed);
+            match state.schedule.decision(now, number, last) {
+                Decision::Run(size, closed) => {
+                    if let Some(taken) = state.schedule.take(now, number, (size, closed)) {
+                        self.wake_another(&state);
+                        return Some(taken);
+                    }
+                }
+                Decision::Sleep if last => return None,
+                decision => state = self.sleep(state, decision, now),
+            }
         }
     }
 
-    /// Takes up to so many units for an instance; nothing where all that could be taken is too late.
-    fn take(
-        &self,
-        state: &mut State,
-        (number, now): (usize, Instant),
-        units: usize,
-        bounds: &BatchBounds,
-    ) -> Vec<Piece> {
-        let cut = Cut { least: bounds.least_cut, longest: bounds.preferred };
-        let cut = self.layout.cuts().then_some(cut);
-        let cost = &state.cost;
-        let late = |job: &Job| {
-            let own = cost.predict(job.length * job.units.min(units));
-            job.deadline.expired(now + own)
-        };
-        let (pieces, missed) = state.pending.take(units, cut, late);
-        for job in missed {
-            job.fail(BatchError::ExpiredInQueue);
-        }
-        let units: usize = pieces.iter().map(|piece| piece.units.len()).sum();
-        if units == 0 {
-            return pieces;
-        }
-        let longest = pieces.iter().map(|piece| piece.job.length).max().unwrap_or(1);
-        let until = now + state.cost.predict(units * longest);
-        state.busy[number] = Some(Busy { units, until });
-        if state.pending.jobs() > 0 && state.busy.iter().any(Option::is_none) {
+    /// Has another instance look, where one is free and something still waits.
+    fn wake_another(&self, state: &State) {
+        if !state.schedule.is_empty() && state.schedule.has_idle() {
             self.news.notify_one();
         }
-        pieces
     }
 
-    /// Learns how long a batch of that size ran.
-    pub(super) fn observe(&self, size: usize, ran: Duration) {
-        self.state().cost.observe(size, ran);
+    fn sleep<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        decision: Decision,
+        now: Instant,
+    ) -> MutexGuard<'a, State> {
+        match decision {
+            Decision::Wait(until) => {
+                let wait = until.saturating_duration_since(now);
+                self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+            }
+            _ => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Notes that instance `number` is done with a batch of that size; learns from it where it ran, having waited so long for its turn.
+    pub(super) fn finished(&self, number: usize, size: usize, ran: Option<(Duration, Duration)>) {
+        let mut state = self.state();
+        if let Some((waited, ran)) = ran {
+            state.schedule.observe(size, waited, ran);
+        }
+        state.schedule.finished(Instant::now(), number, size);
     }
 
     /// What runs cost as far as is known.
     pub(super) fn cost(&self) -> CostTable {
-        self.state().cost.clone()
-    }
-}
-
-impl State {
-    /// How long a job waits behind so much, in front of instances that run something.
-    fn wait_behind(&self, size: usize, now: Instant) -> Duration {
-        let rest = |busy: &Busy| busy.until.saturating_duration_since(now);
-        let running: Duration = self.busy.iter().flatten().map(rest).sum();
-        let all = self.cost.time_for(size) + running;
-        match self.busy.iter().any(Option::is_none) && size == 0 {
-            true => Duration::ZERO,
-            false => all / self.busy.len().max(1) as u32,
-        }
-    }
-
-    /// How long a job itself runs, on all instances where it may be cut.
-    fn run_time(&self, job: &Job, cuts: bool) -> Duration {
-        let size = job.units * job.length;
-        match cuts {
-            true => self.cost.time_for(size) / self.busy.len().max(1) as u32,
-            false => self.cost.predict(size),
-        }
+        self.state().schedule.cost().clone()
     }
 }

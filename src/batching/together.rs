@@ -2,9 +2,12 @@
 
 use crate::{
     batching::{
+        buckets::Buckets,
         error::BatchError,
-        layout::{BatchLayout, Lead},
-        pack::{Part, check_outputs, pack, scatter},
+        layout::BatchLayout,
+        pack::{Part, pack},
+        scatter::{check_outputs, scatter},
+        units::Units,
     },
     runtime::ModelInstance,
     tensor::Tensor,
@@ -22,11 +25,16 @@ pub fn run_together(
     names: &[&str],
     jobs: &[&[Tensor]],
 ) -> Result<Vec<Vec<Tensor>>, BatchError> {
-    let units = jobs.iter().map(|job| units_of(layout, job));
-    let parts: Vec<Part<'_>> =
-        jobs.iter().zip(units).map(|(inputs, units)| Part { inputs, units: 0..units }).collect();
+    let orders: Vec<Units> =
+        jobs.iter().map(|job| Units::of(layout, job, &Buckets::default())).collect();
+    let parts: Vec<Part<'_>> = jobs
+        .iter()
+        .zip(&orders)
+        .map(|(inputs, order)| Part { inputs, order, units: 0..order.count() })
+        .collect();
+    let length = parts.iter().map(|part| part.order.longest(&part.units)).max().unwrap_or(1);
     let mut batch = Vec::new();
-    pack(layout, &parts, &mut batch);
+    pack(layout, &parts, length, &mut batch);
     let named: Vec<(&str, &Tensor)> = names.iter().copied().zip(&batch).collect();
     let outputs = instance.run(&named)?;
     check_outputs(layout, &parts, &outputs).map_err(BatchError::from)?;
@@ -36,11 +44,4 @@ pub fn run_together(
         own
     });
     Ok(apart.collect())
-}
-
-/// The rows of a job, or its users where the model is run by users.
-pub(super) fn units_of(layout: &BatchLayout, inputs: &[Tensor]) -> usize {
-    let leads = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.lead == layout.unit);
-    let units = leads.filter_map(|(_, tensor)| tensor.shape.first()).max();
-    units.copied().unwrap_or(usize::from(layout.unit == Lead::Users))
 }

@@ -8,6 +8,7 @@ use crate::{
         sections::{Config, ModelsSection},
     },
     ids::ModelName,
+    repository::BatchingSpec,
     telemetry::is_log_level,
 };
 
@@ -31,9 +32,6 @@ impl Config {
             ("limits.max_vector_dim", limits.max_vector_dim),
             ("limits.max_history", limits.max_history),
             ("limits.max_message_bytes", limits.max_message_bytes),
-            ("batching.max_batch_rows", self.batching.max_batch_rows),
-            ("batching.max_queue_size", self.batching.max_queue_size),
-            ("batching.max_queue_rows", self.batching.max_queue_rows),
             ("users.max_embeddings", self.users.max_embeddings),
         ];
         for (key, count) in counts {
@@ -54,7 +52,6 @@ impl Config {
         for (key, time) in [
             ("server.drain_delay", server.drain_delay),
             ("server.drain_timeout", server.drain_timeout),
-            ("batching.max_queue_delay", self.batching.max_queue_delay),
         ] {
             need(time <= *span.end(), key, "must be at most 1day");
         }
@@ -62,12 +59,6 @@ impl Config {
             server.max_streams_per_connection > 0,
             "server.max_streams_per_connection",
             "must be at least 1",
-        );
-        need(self.batching.instances <= 256, "batching.instances", "must be at most 256");
-        need(
-            self.batching.preferred_batch_rows <= self.batching.max_batch_rows,
-            "batching.preferred_batch_rows",
-            "must be at most batching.max_batch_rows",
         );
         let threads = self.runtime.intra_op_threads;
         need(
@@ -81,7 +72,44 @@ impl Config {
             "log.level",
             "is no level or filter, such as `info` or `info,podium=debug`",
         );
+        faults.extend(self.check_batching());
         faults.extend(self.models.check());
+        faults
+    }
+
+    fn check_batching(&self) -> Vec<ConfigFault> {
+        let batching = &self.batching;
+        let general = BatchingSpec {
+            instances: Some(batching.instances),
+            max_batch_rows: Some(batching.max_batch_rows),
+            preferred_batch_rows: Some(batching.preferred_batch_rows),
+            max_queue_delay: Some(batching.max_queue_delay),
+            length_buckets: Some(batching.length_buckets.clone()),
+            max_queue_size: Some(batching.max_queue_size),
+            max_queue_rows: Some(batching.max_queue_rows),
+            max_queue_time: Some(batching.max_queue_time),
+            default_priority: Some(batching.default_priority.0),
+        };
+        let mut faults: Vec<ConfigFault> = general
+            .faults()
+            .into_iter()
+            .map(|(key, wrong)| ConfigFault {
+                key: format!("batching.{key}"),
+                wrong: wrong.to_owned(),
+            })
+            .collect();
+        let mut need = |fits: bool, key: &str, wrong: &str| {
+            if !fits {
+                faults.push(ConfigFault { key: key.to_owned(), wrong: wrong.to_owned() });
+            }
+        };
+        need(
+            batching.preferred_batch_rows <= batching.max_batch_rows,
+            "batching.preferred_batch_rows",
+            "must be at most batching.max_batch_rows",
+        );
+        let day = Duration::from_secs(86_400);
+        need(batching.ageing <= day, "batching.ageing", "must be at most 1day");
         faults
     }
 }
@@ -100,6 +128,13 @@ impl ModelsSection {
             "models.default".to_owned(),
             "is no model's name: 1 to 64 of a-z 0-9 - _ .",
         );
+        for (model, spec) in &self.batching {
+            let key = format!("models.batching.{model}");
+            need(is_name(model), key.clone(), "names no model: 1 to 64 of a-z 0-9 - _ .");
+            for (setting, wrong) in spec.faults() {
+                need(false, format!("{key}.{setting}"), wrong);
+            }
+        }
         for (model, path) in &self.catalogues {
             let key = format!("models.catalogues.{model}");
             need(is_name(model), key.clone(), "names no model: 1 to 64 of a-z 0-9 - _ .");

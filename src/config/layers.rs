@@ -24,7 +24,7 @@ const DEFAULT_FILE: &str = "podium.toml";
 const OTHER_VARIABLES: [&str; 3] = ["config", "target", "bin"];
 
 /// The free-form keys: names below them are the user's own.
-const FREE: [&str; 2] = ["models.labels", "models.catalogues"];
+const FREE: [&str; 3] = ["models.labels", "models.catalogues", "models.batching"];
 
 /// One key with its value and where that came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,6 +280,20 @@ mod tests {
         };
         let (config, _) = load(None, &[flag("first.csv"), flag("second.csv")]).unwrap();
         assert_eq!(config.models.catalogues["a.b"], Path::new("second.csv"));
+    }
+
+    #[test]
+    fn a_models_own_batching_stands_under_its_name() {
+        check("[models.batching.grocery-ranker]\nmax_queue_delay = \"1ms\"\ninstances = 1", &[]);
+        let toml = "[models.batching.shop]\nmax_batch_rows = 0\ndefault_priority = 0";
+        check(
+            toml,
+            &[
+                ("models.batching.shop.max_batch_rows", "between 1"),
+                ("models.batching.shop.default_priority", "between 1 and 8"),
+            ],
+        );
+        check("[models.batching.shop]\nmax_rows = 1", &[("models.batching", "unknown")]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    batching::Turns,
     config::sections::Config,
     ranking::EngineOptions,
     runtime::{LIBRARY_VERSION, RuntimeOptions},
@@ -35,6 +36,8 @@ impl Config {
                 count => count,
             },
             batching: self.batching.clone(),
+            models: self.models.batching.clone(),
+            turns: Turns::new(if on_gpu { 1 } else { cores / self.runtime.intra_op_threads }),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     batching::BatchOptions,
+    repository::BatchingSpec,
     runtime::{CudaOptions, DeviceChoice},
     telemetry::LogOptions,
     transport::{Limits, ServerOptions},
@@ -44,6 +45,8 @@ pub struct ModelsSection {
     pub default: String,
     /// Labels by model: which version each names.
     pub labels: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Settings of `[batching]` for single models, by name; they go before those of the model's manifest.
+    pub batching: BTreeMap<String, BatchingSpec>,
     /// Catalogues that stand outside of the bundles: a CSV file by model, plain or `.gz`.
     pub catalogues: BTreeMap<String, PathBuf>,
 }
@@ -54,6 +57,7 @@ impl Default for ModelsSection {
             dir: "models".into(),
             default: "grocery-ranker".to_owned(),
             labels: BTreeMap::new(),
+            batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
         }
     }

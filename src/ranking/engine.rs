@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    batching::{Ran, Work},
+    batching::{BatchError, Ran, Work},
     deadline::Deadline,
     ranking::{
         error::{RankError, Stage},
         features::Sources,
+        in_time::{first_by_prior, in_time},
         models::{Located, Model, Ranker},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
@@ -58,15 +59,25 @@ impl Engine {
         }
         let mut times = StageTimes::default();
         let ranker = self.ranker(&request.model)?;
-        let Prepared { located, user, inputs } =
-            self.prepare(&ranker, request, deadline, &mut times).await?;
+        let located = ranker.locate(&request.candidates.ids);
+        let located = in_time(&ranker, located, request, deadline)?;
+        let Prepared { mut located, user, inputs } =
+            self.prepare(&ranker, (request, located), deadline, &mut times).await?;
 
         let (mut items, mut further_heads) = (Vec::new(), Vec::new());
         if !located.scored.is_empty() {
-            let work = Work { inputs, deadline, priority: request.priority };
-            let ran = ranker.handle.run(work).await?;
-            times.batch = ran.trip;
-            (items, further_heads) = scored(&ranker, ran, &located)?;
+            match ranker.handle.run(work(request, inputs, deadline)).await {
+                Ok(ran) => {
+                    times.batch = ran.trip;
+                    (items, further_heads) = scored(&ranker, ran, &located)?;
+                }
+                Err(BatchError::TooLate { .. } | BatchError::QueueFull { .. })
+                    if request.allow_partial =>
+                {
+                    located = first_by_prior(located, &request.candidates.prior_scores, 0);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
 
         let begun = Instant::now();
@@ -87,19 +98,18 @@ impl Engine {
     ) -> Result<Vec<Tensor>, RankError> {
         let ranker = self.ranker(&request.model)?;
         let mut times = StageTimes::default();
-        Ok(self.prepare(&ranker, request, deadline, &mut times).await?.inputs)
+        let located = ranker.locate(&request.candidates.ids);
+        Ok(self.prepare(&ranker, (request, located), deadline, &mut times).await?.inputs)
     }
 
-    /// Finds the candidates, gets the user's side, builds the model's inputs.
+    /// Gets the user's side, builds the model's inputs.
     async fn prepare(
         &self,
         ranker: &Arc<Ranker>,
-        request: &RankRequest,
+        (request, located): (&RankRequest, Located),
         deadline: Deadline,
         times: &mut StageTimes,
     ) -> Result<Prepared, RankError> {
-        let located = ranker.locate(&request.candidates.ids);
-
         let begun = Instant::now();
         let user = user_side(&self.parts, &self.flights, ranker, &request.user, deadline).await?;
         times.user = begun.elapsed();
@@ -183,11 +193,17 @@ fn scored(
     Ok((located.scored.iter().zip(&ranking).enumerate().map(item).collect(), further))
 }
 
+fn work(request: &RankRequest, inputs: Vec<Tensor>, deadline: Deadline) -> Work {
+    let (priority, caller) = (request.priority, request.caller.clone());
+    Work { inputs, deadline, priority, caller }
+}
+
 /// The candidates that the model is not asked about.
 fn unscored(located: &Located) -> impl Iterator<Item = Scored> {
-    let skipped = located.scored.len() < located.rows.len();
-    let missing: &[u32] = if skipped { &located.missing } else { &[] };
-    missing.iter().map(|&index| Scored { index, score: None, row: None })
+    let asked_for = located.scored.len() + located.left_out.len();
+    let missing: &[u32] = if asked_for < located.rows.len() { &located.missing } else { &[] };
+    let all = missing.iter().chain(&located.left_out);
+    all.map(|&index| Scored { index, score: None, row: None })
 }
 
 fn answer(
@@ -198,13 +214,14 @@ fn answer(
     times: StageTimes,
 ) -> Ranking {
     let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
+    let partly = (!located.left_out.is_empty()).then_some(Degraded::PartlyScored);
     Ranking {
         items,
         further_heads,
         model: ranker.id().clone(),
         encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
         user_state: user.state,
-        degraded: missing.into_iter().chain(user.degraded).collect(),
+        degraded: missing.into_iter().chain(user.degraded).chain(partly).collect(),
         missing: located.missing,
         times,
     }

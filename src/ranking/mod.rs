@@ -3,6 +3,7 @@
 mod engine;
 mod error;
 mod features;
+mod in_time;
 mod models;
 mod parts;
 mod request;

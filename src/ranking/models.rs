@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    batching::{Priority, Work},
+    batching::Work,
     catalogue::Catalogue,
     deadline::Deadline,
     ids::ModelId,
@@ -118,8 +118,7 @@ impl Encoder {
         let recent = &events[events.len().saturating_sub(self.max_length)..];
         let catalogue = self.catalogue.as_ref();
         let inputs = self.inputs.iter().map(|input| input.tensor(recent, catalogue)).collect();
-        let priority = Priority::default();
-        let ran = self.handle.run(Work { inputs, deadline, priority }).await?;
+        let ran = self.handle.run(Work::new(inputs, deadline)).await?;
         let values = ran.outputs.into_iter().next().map(|t| t.into_floats()).unwrap_or_default();
         let bad = |wrong| RankError::BadOutput {
             model: self.id().to_string(),
@@ -219,6 +218,7 @@ impl Ranker {
                 rows: vec![None; ids.len()],
                 scored: (0..ids.len() as u32).collect(),
                 missing: Vec::new(),
+                left_out: Vec::new(),
             };
         };
         let rows: Vec<Option<u32>> =
@@ -230,7 +230,7 @@ impl Ranker {
             true => positions.filter(|&at| rows[at as usize].is_some()).collect(),
             false => positions.collect(),
         };
-        Located { rows, scored, missing }
+        Located { rows, scored, missing, left_out: Vec::new() }
     }
 }
 
@@ -242,6 +242,8 @@ pub(super) struct Located {
     pub(super) scored: Vec<u32>,
     /// Positions of those that the catalogue does not know.
     pub(super) missing: Vec<u32>,
+    /// Positions of those that are not scored because time is short.
+    pub(super) left_out: Vec<u32>,
 }
 
 fn load_catalogue(bundle: &Bundle) -> Result<Option<Catalogue>, ServingError> {

@@ -19,8 +19,8 @@ pub struct RankRequest {
     pub candidates: Candidates,
     /// How many to return; 0 means all.
     pub top_k: usize,
-    /// How urgent it is beside others.
-    pub priority: Priority,
+    /// How urgent it is beside others; none: as the model's configuration says.
+    pub priority: Option<Priority>,
     /// Whether an order that is partly scored is welcome where time is short.
     pub allow_partial: bool,
     /// The service that asks; empty where it did not say.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::tensor::DType;
+use crate::{repository::batching_spec::BatchingSpec, tensor::DType};
 
 /// The manifest's format that this build reads.
 pub const FORMAT: u32 = 1;
@@ -46,6 +46,8 @@ pub struct Manifest {
     /// The outputs that are computed.
     #[serde(default)]
     pub outputs: Vec<OutputSpec>,
+    /// How requests are batched, where that differs from other models.
+    pub batching: Option<BatchingSpec>,
     /// Golden vectors.
     pub golden: Option<GoldenSpec>,
     /// A request to try the model with.

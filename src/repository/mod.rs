@@ -1,5 +1,6 @@
 //! Bundles on disk: found, read, and checked against their own sums and graphs.
 
+mod batching_spec;
 mod bundle;
 mod error;
 mod golden;
@@ -10,6 +11,7 @@ mod template;
 mod verify;
 mod verify_texts;
 
+pub use batching_spec::BatchingSpec;
 pub use bundle::{Bundle, CatalogueFile};
 pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};

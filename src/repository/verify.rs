@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     repository::{
+        batching_spec::BatchingSpec,
         error::Fault,
         manifest::{
             CatalogueSpec, ColumnType, DimSpec, EventField, InputSpec, Layout, Manifest,
@@ -21,6 +22,10 @@ pub fn verify(manifest: &Manifest, signature: &Signature) -> Vec<Fault> {
     check_role(manifest, &mut faults);
     check_names(manifest, signature, &mut faults);
     check_texts(manifest, &mut faults);
+    for (key, wrong) in manifest.batching.iter().flat_map(BatchingSpec::faults) {
+        let fix = "mend the value, or leave the key out";
+        faults.push(Fault::new(format!("batching.{key}"), wrong, fix));
+    }
     for input in &manifest.inputs {
         let at = format!("inputs.{}", input.name);
         if let Some(info) = signature.inputs.iter().find(|i| i.name == input.name) {

@@ -59,12 +59,26 @@ pub trait ModelInstance: Send {
         None
     }
 
-    /// Runs the graph once, for as long as that takes.
+    /// Runs the graph once, for as long as that takes, and writes over `outputs`, whose memory is used again.
     ///
     /// `inputs` pair names of the graph with tensors; the outputs come in the order in which they were chosen
     /// when the instance was made.
     ///
     /// # Errors
     /// [`RuntimeError::Run`] when a shape or a value does not fit the graph, or the device fails.
-    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError>;
+    fn run_into(
+        &mut self,
+        inputs: &[(&str, &Tensor)],
+        outputs: &mut Vec<Tensor>,
+    ) -> Result<(), RuntimeError>;
+
+    /// Runs the graph once, as [`Self::run_into`] does, into new tensors.
+    ///
+    /// # Errors
+    /// Those of [`Self::run_into`].
+    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
+        let mut outputs = Vec::new();
+        self.run_into(inputs, &mut outputs)?;
+        Ok(outputs)
+    }
 }

@@ -95,28 +95,41 @@ impl ModelInstance for OnnxInstance {
         }
     }
 
-    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, RuntimeError> {
-        let mut attempt = || -> ort::Result<Vec<Tensor>> {
-            let values = inputs
-                .iter()
-                .map(|(name, tensor)| Ok((*name, input_value(tensor)?)))
-                .collect::<ort::Result<Vec<_>>>()?;
-            let outputs = match &self.run_options {
-                Options::All(options) => {
-                    options.unterminate()?;
-                    self.session.run_with_options(values, options)?
-                }
-                Options::Selected(options) => self.session.run_with_options(values, options)?,
-            };
-            self.outputs
-                .iter()
-                .map(|name| match outputs.get(name) {
-                    Some(value) => output_tensor(value),
-                    None => Err(ort::Error::new(format!("the output `{name}` is missing"))),
-                })
-                .collect()
+    fn run_into(
+        &mut self,
+        inputs: &[(&str, &Tensor)],
+        outputs: &mut Vec<Tensor>,
+    ) -> Result<(), RuntimeError> {
+        self.attempt(inputs, outputs).map_err(|error| RuntimeError::Run(error.message().to_owned()))
+    }
+}
+
+impl OnnxInstance {
+    fn attempt(
+        &mut self,
+        inputs: &[(&str, &Tensor)],
+        outputs: &mut Vec<Tensor>,
+    ) -> ort::Result<()> {
+        let values = inputs
+            .iter()
+            .map(|(name, tensor)| Ok((*name, input_value(tensor)?)))
+            .collect::<ort::Result<Vec<_>>>()?;
+        let values = match &self.run_options {
+            Options::All(options) => {
+                options.unterminate()?;
+                self.session.run_with_options(values, options)?
+            }
+            Options::Selected(options) => self.session.run_with_options(values, options)?,
         };
-        attempt().map_err(|error| RuntimeError::Run(error.message().to_owned()))
+        let empty = || Tensor { shape: Vec::new(), data: TensorData::Float32(Vec::new()) };
+        outputs.resize_with(self.outputs.len(), empty);
+        for (name, output) in self.outputs.iter().zip(outputs) {
+            match values.get(name) {
+                Some(value) => read_output(value, output)?,
+                None => return Err(ort::Error::new(format!("the output `{name}` is missing"))),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -135,26 +148,32 @@ fn input_value(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     })
 }
 
-fn output_tensor(value: &DynValue) -> ort::Result<Tensor> {
+/// Copies an output into a tensor, whose memory is used again where it holds the same type.
+fn read_output(value: &DynValue, into: &mut Tensor) -> ort::Result<()> {
     let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
         return Err(ort::Error::new("an output is not a tensor"));
     };
-    let shape = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
-    let data = match ty {
-        TensorElementType::Float32 => {
-            TensorData::Float32(value.try_extract_tensor::<f32>()?.1.to_vec())
-        }
-        TensorElementType::Float16 => {
-            TensorData::Float16(value.try_extract_tensor::<f16>()?.1.to_vec())
-        }
-        TensorElementType::Int64 => {
-            TensorData::Int64(value.try_extract_tensor::<i64>()?.1.to_vec())
-        }
-        TensorElementType::Int32 => {
-            TensorData::Int32(value.try_extract_tensor::<i32>()?.1.to_vec())
-        }
-        TensorElementType::Bool => TensorData::Bool(value.try_extract_tensor::<bool>()?.1.to_vec()),
+    into.shape.clear();
+    into.shape.extend(shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)));
+    macro_rules! read {
+        ($kind:ident, $element:ty) => {{
+            let (_, elements) = value.try_extract_tensor::<$element>()?;
+            match &mut into.data {
+                TensorData::$kind(own) => {
+                    own.clear();
+                    own.extend_from_slice(elements);
+                }
+                other => *other = TensorData::$kind(elements.to_vec()),
+            }
+        }};
+    }
+    match ty {
+        TensorElementType::Float32 => read!(Float32, f32),
+        TensorElementType::Float16 => read!(Float16, f16),
+        TensorElementType::Int64 => read!(Int64, i64),
+        TensorElementType::Int32 => read!(Int32, i32),
+        TensorElementType::Bool => read!(Bool, bool),
         other => return Err(ort::Error::new(format!("an output has the type {other}"))),
-    };
-    Ok(Tensor { shape, data })
+    }
+    Ok(())
 }

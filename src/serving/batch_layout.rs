@@ -37,6 +37,8 @@ fn input_axes(bundle: &Bundle, input: &InputSpec) -> InputAxes {
         padding: if ids { padding_id(bundle, input).unwrap_or(0) } else { 0 },
         padded: matches!(input.shape.get(1), Some(DimSpec::Named(_))),
         numbers_users: input.source == Source::UserIndex,
+        mask: matches!(input.source, Source::HistoryMask | Source::CandidateMask)
+            || input.part == Some(TokenPart::Mask),
     }
 }
 

@@ -1,20 +1,46 @@
 //! One loaded version of a model.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use crate::{
-    batching::{BatchError, BatchOptions, CostTable, ModelQueue, Ran, Work},
-    ids::ModelId,
-    repository::{Bundle, Fault, Manifest, verify},
+    batching::{
+        BatchCounts, BatchError, BatchOptions, CostTable, ModelQueue, Outlook, Pipeline, Priority,
+        QueueSetup, Ran, Turns, Work,
+    },
+    deadline::Deadline,
+    ids::{CallerName, ModelId},
+    repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
-    serving::{batch_layout::batch_layout, error::ServingError, warm_up::measure_costs},
+    serving::{
+        batch_layout::batch_layout, batch_options::batch_options, error::ServingError,
+        warm_up::measure_costs,
+    },
 };
 
 /// How a version is loaded.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Sessions that run it side by side.
+    /// Sessions that run it side by side, where neither its manifest nor the configuration has a number for it.
     pub instances: usize,
-    /// How its requests are batched.
+    /// How requests are batched, of models for which nothing else is said.
     pub batching: BatchOptions,
+    /// What the configuration says of single models.
+    pub models: BTreeMap<String, BatchingSpec>,
+    /// The turns of all models on the device.
+    pub turns: Arc<Turns>,
+}
+
+impl LoadOptions {
+    /// How a bundle's requests are batched, and by how many instances.
+    pub fn of(&self, bundle: &Bundle) -> BatchOptions {
+        let configured = self.models.get(bundle.id.name.as_str());
+        let mut options =
+            batch_options(&self.batching, bundle.manifest.batching.as_ref(), configured);
+        if options.instances == 0 {
+            options.instances = self.instances;
+        }
+        options
+    }
 }
 
 /// A loaded version: its manifest and the instances that run it, which go when the handle does.
@@ -39,20 +65,32 @@ impl ModelHandle {
     ) -> Result<Self, ServingError> {
         let mut instances = vec![verified_instance(runtime, bundle)?];
         let outputs = bundle.manifest.output_names();
-        for _ in 1..options.instances {
+        let batching = options.of(bundle);
+        for _ in 1..batching.instances {
             instances.push(runtime.instance(&bundle.graph, &outputs)?);
         }
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();
         let layout = batch_layout(bundle);
-        let most = options.batching.max_batch_rows;
+        let most = batching.max_batch_rows;
         let mut cost = CostTable::default();
         for instance in instances.iter_mut().rev() {
             cost = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
         }
-        let how = (&options.batching, cost);
-        let queue = ModelQueue::start(&model, &inputs, layout, instances, how)
-            .map_err(|cause| ServingError::Thread { model, cause })?;
+        let setup = QueueSetup {
+            model: &model,
+            inputs: &inputs,
+            layout,
+            options: &batching,
+            cost,
+            pipelined: match batching.pipeline {
+                Pipeline::Auto => runtime.device().is_gpu(),
+                Pipeline::On => true,
+                Pipeline::Off => false,
+            },
+        };
+        let queue = ModelQueue::start(setup, instances, &options.turns)
+            .map_err(|cause| ServingError::Thread { model: model.clone(), cause })?;
         Ok(Self {
             id: bundle.id.clone(),
             manifest: bundle.manifest.clone(),
@@ -84,6 +122,21 @@ impl ModelHandle {
     /// What runs cost, as measured at load and kept current.
     pub fn cost(&self) -> CostTable {
         self.queue.cost()
+    }
+
+    /// What has become of rows since the version was loaded.
+    pub fn counts(&self) -> BatchCounts {
+        self.queue.counts()
+    }
+
+    /// What would become of a request for so many rows that came now; builds nothing and waits for nothing.
+    pub fn outlook(
+        &self,
+        rows: usize,
+        deadline: Deadline,
+        who: (Option<Priority>, &CallerName),
+    ) -> Outlook {
+        self.queue.outlook(rows, deadline, who)
     }
 
     /// Runs the model on one tensor for each input of the manifest, in its order.

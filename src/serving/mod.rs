@@ -1,6 +1,7 @@
 //! The life of model versions: loaded, published, looked up.
 
 mod batch_layout;
+mod batch_options;
 mod error;
 mod handle;
 mod invariance;

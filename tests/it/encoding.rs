@@ -7,7 +7,6 @@ use std::{
 
 use futures::future::join_all;
 use podium::{
-    batching::BatchOptions,
     config::Config,
     deadline::Deadline,
     ranking::{
@@ -22,7 +21,7 @@ use crate::fixture::{open, runtime, shipped};
 
 async fn engine() -> Engine {
     let runtime = runtime();
-    let options = LoadOptions { instances: 1, batching: BatchOptions::default() };
+    let options = LoadOptions { instances: 1, ..Config::default().load_options(false) };
     let users = MemoryStore::new(UsersOptions::default());
     let registry = Arc::new(Registry::new(Default::default()));
     let bundle = open(&shipped("grocery-encoder/1"));

@@ -79,14 +79,14 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
-    fn priority(&mut self, given: u32) -> Priority {
+    fn priority(&mut self, given: u32) -> Option<Priority> {
         match u8::try_from(given) {
-            Ok(0) => Priority::default(),
-            Ok(level) if level <= Priority::LOWEST => Priority(level),
+            Ok(0) => None,
+            Ok(level) if level <= Priority::LOWEST => Some(Priority(level)),
             _ => {
                 let lowest = Priority::LOWEST;
                 self.add("priority", format!("is {given}; it must lie between 0 and {lowest}"));
-                Priority::default()
+                None
             }
         }
     }

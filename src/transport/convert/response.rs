@@ -112,7 +112,7 @@ pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRe
         }),
         user: None,
         query: request.query.clone(),
-        priority: request.priority.0.into(),
+        priority: request.priority.map_or(0, |priority| priority.0.into()),
         context: request.context.iter().map(column_of).collect(),
         candidates: Some(pb::Candidates {
             ids: request.candidates.ids.clone(),

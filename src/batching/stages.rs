@@ -1,0 +1,199 @@
+//! What a batch goes through: its tensors are joined, run, and taken apart.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    batching::{
+        error::BatchError,
+        job::{BatchFacts, RanBatch},
+        pack::{Packed, Part, pack},
+        pending::Piece,
+        running::Running,
+        scatter::{check_outputs, scatter},
+        schedule::Taken,
+        shared::Shared,
+    },
+    runtime::ModelInstance,
+    tensor::Tensor,
+};
+
+/// A batch whose tensors are joined.
+pub(super) struct Assembled {
+    pieces: Vec<Piece>,
+    /// The joined tensors; those of another batch where its only job runs as it came.
+    pub(super) inputs: Vec<Tensor>,
+    /// Its units times the length that they are padded to.
+    pub(super) size: usize,
+    facts: BatchFacts,
+    took: Duration,
+}
+
+/// What came of a batch.
+pub(super) enum Outcome {
+    /// It ran for so long.
+    Ran(Arc<Running>, Duration),
+    /// Nobody waited for it any more, or could get it in time: it did not run.
+    Abandoned,
+    /// It failed, or answered too little.
+    Failed(BatchError),
+}
+
+impl Outcome {
+    /// How long it ran.
+    pub(super) fn ran(&self) -> Option<Duration> {
+        match self {
+            Self::Ran(_, ran) => Some(*ran),
+            _ => None,
+        }
+    }
+}
+
+/// One instance's way of taking batches through their stages.
+pub(super) struct Stages<'a> {
+    /// The graph's inputs in the order of the layout.
+    pub(super) names: &'a [String],
+    pub(super) shared: &'a Shared,
+}
+
+impl Stages<'_> {
+    /// Joins the tensors of a batch in `inputs`, whose memory is used again; jobs whose callers left are dropped.
+    pub(super) fn assemble(&self, taken: Taken, inputs: Vec<Tensor>) -> Assembled {
+        let begun = Instant::now();
+        let Taken { mut pieces, closed, length, size, fill } = taken;
+        pieces.retain(|piece| piece.job.wanted());
+        let units = pieces.iter().map(|piece| piece.units.len()).sum();
+        let facts = BatchFacts { units, jobs: pieces.len(), fill, padding: 0.0, closed };
+        let mut batch = Assembled { pieces, inputs, size, facts, took: Duration::ZERO };
+        let layout = &self.shared.layout;
+        let Packed { elements, padding } = match as_it_came(&batch.pieces) {
+            Some(inputs) => Packed::of(layout, inputs),
+            None => pack(layout, &parts_of(&batch.pieces), length, &mut batch.inputs),
+        };
+        batch.facts.padding = padding as f32 / elements.max(1) as f32;
+        batch.took = begun.elapsed();
+        batch
+    }
+
+    /// Runs a batch; `outputs` are written over.
+    pub(super) fn run(
+        &self,
+        instance: &mut dyn ModelInstance,
+        batch: &Assembled,
+        outputs: &mut Vec<Tensor>,
+    ) -> Outcome {
+        let begun = Instant::now();
+        let running = Arc::new(Running::new(batch.pieces.len()));
+        for Piece { job, .. } in &batch.pieces {
+            if job.deadline.expired(begun) {
+                job.fail(BatchError::ExpiredInQueue);
+            }
+            if !job.start(begun.checked_sub(batch.took).unwrap_or(begun), &running) {
+                running.leave();
+            }
+        }
+        let result = running.begin(instance.stopper()).then(|| {
+            let inputs = as_it_came(&batch.pieces).unwrap_or(&batch.inputs);
+            guarded(instance, self.names, inputs, outputs)
+        });
+        running.over();
+        let ran = begun.elapsed();
+        match result {
+            None => return Outcome::Abandoned,
+            Some(Err(error)) => return Outcome::Failed(error),
+            Some(Ok(())) => {}
+        }
+        let vain = batch.pieces.iter().filter(|piece| !piece.job.wanted());
+        self.shared.counters.ran(batch.facts.units, vain.map(|piece| piece.units.len()).sum());
+        match check_outputs(&self.shared.layout, &parts_of(&batch.pieces), outputs) {
+            Ok(()) => Outcome::Ran(running, ran),
+            Err(wrong) => Outcome::Failed(wrong.into()),
+        }
+    }
+
+    /// Gives the outputs back; jobs whose last piece it was are answered.
+    pub(super) fn scatter(
+        &self,
+        batch: &Assembled,
+        (running, ran): (&Arc<Running>, Duration),
+        outputs: &[Tensor],
+    ) {
+        let parts = parts_of(&batch.pieces);
+        let told = RanBatch { assembled: batch.took, ran, facts: batch.facts };
+        for (which, Piece { job, units }) in batch.pieces.iter().enumerate() {
+            job.finish(units.len(), running, &told, |into| {
+                scatter(&self.shared.layout, &parts, which, outputs, (job.units.count(), into));
+            });
+        }
+    }
+
+    /// Answers for a batch that failed: where one job's values may have spoilt it for all, each is tried by itself.
+    pub(super) fn recover(
+        &self,
+        instance: &mut dyn ModelInstance,
+        (batch, error): (&Assembled, BatchError),
+        outputs: &mut Vec<Tensor>,
+    ) {
+        if batch.pieces.len() == 1 || !matches!(error, BatchError::Runtime(_)) {
+            batch.pieces.iter().for_each(|piece| piece.job.fail(error.clone()));
+            return;
+        }
+        for piece in batch.pieces.iter().filter(|piece| piece.job.wanted()) {
+            let length = piece.job.units.longest(&piece.units);
+            let BatchFacts { closed, fill, .. } = batch.facts;
+            let size = piece.units.len() * length;
+            let taken = Taken { pieces: vec![piece.clone()], closed, length, size, fill };
+            let alone = self.assemble(taken, Vec::new());
+            match self.run(instance, &alone, outputs) {
+                Outcome::Ran(running, ran) => self.scatter(&alone, (&running, ran), outputs),
+                Outcome::Failed(error) => piece.job.fail(error),
+                Outcome::Abandoned => {}
+            }
+        }
+    }
+}
+
+fn parts_of(pieces: &[Piece]) -> Vec<Part<'_>> {
+    pieces
+        .iter()
+        .map(|Piece { job, units }| Part {
+            inputs: &job.inputs,
+            order: &job.units,
+            units: units.clone(),
+        })
+        .collect()
+}
+
+/// The tensors of a batch's only job, where all of it is run and nothing of it is moved.
+fn as_it_came(pieces: &[Piece]) -> Option<&[Tensor]> {
+    match pieces {
+        [Piece { job, units }] if units.len() == job.units.count() && job.units.as_they_came() => {
+            Some(&job.inputs)
+        }
+        _ => None,
+    }
+}
+
+fn guarded(
+    instance: &mut dyn ModelInstance,
+    names: &[String],
+    inputs: &[Tensor],
+    outputs: &mut Vec<Tensor>,
+) -> Result<(), BatchError> {
+    let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(inputs).collect();
+    match catch_unwind(AssertUnwindSafe(|| instance.run_into(&named, outputs))) {
+        Ok(result) => Ok(result?),
+        Err(panic) => Err(BatchError::Panicked(message_of(panic.as_ref()))),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}
