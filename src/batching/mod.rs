@@ -25,4 +25,4 @@ pub use job::{BatchFacts, Priority, Ran, Trip, Work};
 pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};
 pub use options::BatchOptions;
 pub use queue::ModelQueue;
-pub use together::run_together;
+pub use together::{join, run_together};

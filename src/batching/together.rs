@@ -22,9 +22,7 @@ pub fn run_together(
     names: &[&str],
     jobs: &[&[Tensor]],
 ) -> Result<Vec<Vec<Tensor>>, BatchError> {
-    let units = jobs.iter().map(|job| units_of(layout, job));
-    let parts: Vec<Part<'_>> =
-        jobs.iter().zip(units).map(|(inputs, units)| Part { inputs, units: 0..units }).collect();
+    let parts = parts_of(layout, jobs);
     let mut batch = Vec::new();
     pack(layout, &parts, &mut batch);
     let named: Vec<(&str, &Tensor)> = names.iter().copied().zip(&batch).collect();
@@ -36,6 +34,19 @@ pub fn run_together(
         own
     });
     Ok(apart.collect())
+}
+
+/// The tensors of the batch that jobs make together, without running it.
+pub fn join(layout: &BatchLayout, jobs: &[&[Tensor]]) -> Vec<Tensor> {
+    let mut batch = Vec::new();
+    pack(layout, &parts_of(layout, jobs), &mut batch);
+    batch
+}
+
+/// Jobs as parts of a batch, each as a whole.
+fn parts_of<'a>(layout: &BatchLayout, jobs: &[&'a [Tensor]]) -> Vec<Part<'a>> {
+    let part = |inputs: &&'a [Tensor]| Part { inputs, units: 0..units_of(layout, inputs) };
+    jobs.iter().map(part).collect()
 }
 
 /// The rows of a job, or its users where the model is run by users.
