@@ -132,6 +132,7 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
         encoder_version: encoder.map_or(0, |id| id.version.0),
         features: features.iter().map(feature_info).collect(),
         outputs: handle.manifest().outputs.iter().map(|o| o.head().to_owned()).collect(),
+        run_counters: None,
     }
 }
 
