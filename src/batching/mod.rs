@@ -41,5 +41,5 @@ pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};
 pub use options::{BatchOptions, Pipeline};
 pub use outlook::Outlook;
 pub use queue::{ModelQueue, QueueSetup};
-pub use together::run_together;
+pub use together::{join, run_together};
 pub use turns::Turns;

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     batching::{
+        counters::BatchCounts,
         error::BatchError,
         job::{BatchFacts, RanBatch},
         pack::{Packed, Part, pack},
@@ -30,6 +31,7 @@ pub(super) struct Assembled {
     /// Its units times the length that they are padded to.
     pub(super) size: usize,
     facts: BatchFacts,
+    packed: Packed,
     took: Duration,
 }
 
@@ -68,13 +70,14 @@ impl Stages<'_> {
         pieces.retain(|piece| piece.job.wanted());
         let units = pieces.iter().map(|piece| piece.units.len()).sum();
         let facts = BatchFacts { units, jobs: pieces.len(), fill, padding: 0.0, closed };
-        let mut batch = Assembled { pieces, inputs, size, facts, took: Duration::ZERO };
+        let (packed, took) = (Packed::default(), Duration::ZERO);
+        let mut batch = Assembled { pieces, inputs, size, facts, packed, took };
         let layout = &self.shared.layout;
-        let Packed { elements, padding } = match as_it_came(&batch.pieces) {
+        batch.packed = match as_it_came(&batch.pieces) {
             Some(inputs) => Packed::of(layout, inputs),
             None => pack(layout, &parts_of(&batch.pieces), length, &mut batch.inputs),
         };
-        batch.facts.padding = padding as f32 / elements.max(1) as f32;
+        batch.facts.padding = batch.packed.padding as f32 / batch.packed.elements.max(1) as f32;
         batch.took = begun.elapsed();
         batch
     }
@@ -107,12 +110,22 @@ impl Stages<'_> {
             Some(Err(error)) => return Outcome::Failed(error),
             Some(Ok(())) => {}
         }
-        let vain = batch.pieces.iter().filter(|piece| !piece.job.wanted());
-        self.shared.counters.ran(batch.facts.units, vain.map(|piece| piece.units.len()).sum());
+        self.count(batch);
         match check_outputs(&self.shared.layout, &parts_of(&batch.pieces), outputs) {
             Ok(()) => Outcome::Ran(running, ran),
             Err(wrong) => Outcome::Failed(wrong.into()),
         }
+    }
+
+    fn count(&self, batch: &Assembled) {
+        let left = batch.pieces.iter().filter(|piece| !piece.job.wanted());
+        self.shared.counters.add(&BatchCounts {
+            batches: 1,
+            rows: batch.facts.units as u64,
+            abandoned_rows: left.map(|piece| piece.units.len() as u64).sum(),
+            elements: batch.packed.elements as u64,
+            padding: batch.packed.padding as u64,
+        });
     }
 
     /// Gives the outputs back; jobs whose last piece it was are answered.

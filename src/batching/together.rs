@@ -1,4 +1,4 @@
-//! Runs several jobs as one batch here and now, without a queue: what a check of their independence needs.
+//! Runs several jobs as one batch here and now, without a queue: what a check of their independence needs, and a bench.
 
 use crate::{
     batching::{
@@ -25,16 +25,9 @@ pub fn run_together(
     names: &[&str],
     jobs: &[&[Tensor]],
 ) -> Result<Vec<Vec<Tensor>>, BatchError> {
-    let orders: Vec<Units> =
-        jobs.iter().map(|job| Units::of(layout, job, &Buckets::default())).collect();
-    let parts: Vec<Part<'_>> = jobs
-        .iter()
-        .zip(&orders)
-        .map(|(inputs, order)| Part { inputs, order, units: 0..order.count() })
-        .collect();
-    let length = parts.iter().map(|part| part.order.longest(&part.units)).max().unwrap_or(1);
-    let mut batch = Vec::new();
-    pack(layout, &parts, length, &mut batch);
+    let orders = orders(layout, jobs);
+    let parts = whole(jobs, &orders);
+    let batch = joined(layout, &parts);
     let named: Vec<(&str, &Tensor)> = names.iter().copied().zip(&batch).collect();
     let outputs = instance.run(&named)?;
     check_outputs(layout, &parts, &outputs).map_err(BatchError::from)?;
@@ -44,4 +37,31 @@ pub fn run_together(
         own
     });
     Ok(apart.collect())
+}
+
+/// The tensors of the batch that jobs make together, without running it.
+pub fn join(layout: &BatchLayout, jobs: &[&[Tensor]]) -> Vec<Tensor> {
+    let orders = orders(layout, jobs);
+    joined(layout, &whole(jobs, &orders))
+}
+
+fn orders(layout: &BatchLayout, jobs: &[&[Tensor]]) -> Vec<Units> {
+    jobs.iter().map(|job| Units::of(layout, job, &Buckets::default())).collect()
+}
+
+/// Jobs as parts of a batch, each as a whole.
+fn whole<'a>(jobs: &[&'a [Tensor]], orders: &'a [Units]) -> Vec<Part<'a>> {
+    let part = |(inputs, order): (&&'a [Tensor], &'a Units)| Part {
+        inputs,
+        order,
+        units: 0..order.count(),
+    };
+    jobs.iter().zip(orders).map(part).collect()
+}
+
+fn joined(layout: &BatchLayout, parts: &[Part<'_>]) -> Vec<Tensor> {
+    let length = parts.iter().map(|part| part.order.longest(&part.units)).max().unwrap_or(1);
+    let mut batch = Vec::new();
+    pack(layout, parts, length, &mut batch);
+    batch
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The layout of a bundle's batches; reads its tokenizers' padding ids.
-pub(super) fn batch_layout(bundle: &Bundle) -> BatchLayout {
+pub fn batch_layout(bundle: &Bundle) -> BatchLayout {
     let manifest = &bundle.manifest;
     let by_rows = manifest.role == Role::Ranker && manifest.layout == Layout::Rows;
     let candidates = manifest.inputs.iter().position(|input| second_is(input, "candidates"));

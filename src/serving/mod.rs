@@ -8,6 +8,7 @@ mod invariance;
 mod registry;
 mod warm_up;
 
+pub use batch_layout::batch_layout;
 pub use error::ServingError;
 pub use handle::{LoadOptions, ModelHandle, verified_instance};
 pub use invariance::{Invariance, check_invariance};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    batching::BatchCounts,
     ids::ModelId,
     ranking::{Engine, FeatureDescription, FeatureScope, Model, RankError, Ranker},
     repository::Role,
@@ -132,6 +133,17 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
         encoder_version: encoder.map_or(0, |id| id.version.0),
         features: features.iter().map(feature_info).collect(),
         outputs: handle.manifest().outputs.iter().map(|o| o.head().to_owned()).collect(),
+        run_counters: Some(run_counters(handle.counts())),
+    }
+}
+
+fn run_counters(counts: BatchCounts) -> pb::RunCounters {
+    pb::RunCounters {
+        batches: counts.batches,
+        rows: counts.rows,
+        abandoned_rows: counts.abandoned_rows,
+        elements: counts.elements,
+        padding: counts.padding,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 
 use crate::{
-    cli::bench::load::Load,
+    cli::bench::{course::Course, load::Load, scenario::Scenario, setting::Setting},
     config::{self, Config, Flag},
 };
 
@@ -18,7 +18,10 @@ pub(in crate::cli) struct BenchArgs {
     /// Open loop: requests a second at random moments, or a share such as 80% of the best closed loop of this run
     #[arg(long, value_name = "R,…", value_delimiter = ',')]
     pub(super) rate: Vec<Rate>,
-    /// How long each load is measured
+    /// Scenarios, measured after the closed loops, whose best rate is the capacity
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(super) scenario: Vec<Scenario>,
+    /// How long each load is measured; scenarios have times of their own
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) duration: Duration,
     /// How long each load runs before it is measured
@@ -54,10 +57,16 @@ pub(in crate::cli) struct BenchArgs {
     /// The deadline of each request
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(super) deadline_ms: u64,
+    /// The latency after which an answer is of no use: what goodput and scenarios are held against [default: the deadline]
+    #[arg(long, value_name = "MS")]
+    pub(super) slo_ms: Option<u64>,
     /// Connections that the requests are spread over
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(super) connections: usize,
-    /// How long raw ONNX Runtime is measured before and after each load
+    /// Rows of a raw run, joined from as many requests as have that many; the best size is what the server is compared with
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
+    pub(super) raw_batch: Vec<usize>,
+    /// How long raw ONNX Runtime is measured at each size before and after each load
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
     pub(super) raw_duration: Duration,
     /// Before each load, wait up to so long for other programs to leave the processors alone
@@ -118,6 +127,7 @@ fn time(text: &str) -> Result<Duration, String> {
 pub(super) enum Asked {
     Callers(usize),
     Arrivals(Rate),
+    Scenario(Scenario),
 }
 
 impl Asked {
@@ -129,20 +139,29 @@ impl Asked {
             Self::Arrivals(Rate::Share(share)) => {
                 format!("{:.0}% arriving", share * 100.0)
             }
+            Self::Scenario(scenario) => scenario.name().to_owned(),
         }
     }
 
     /// The load, given the best rate of a closed loop so far.
-    pub(super) fn load(self, capacity: f64) -> Result<Load, String> {
+    pub(super) fn load(self, setting: &Setting) -> Result<Load, String> {
+        let steady = |rate| Load::Open(Course::steady(rate, setting.deadline));
         match self {
             Self::Callers(count) => Ok(Load::Closed(count)),
-            Self::Arrivals(Rate::PerSecond(rate)) => Ok(Load::Open(rate)),
-            Self::Arrivals(Rate::Share(_)) if capacity <= 0.0 => {
-                Err("no request was answered, so there is no capacity to take a share of"
+            Self::Arrivals(Rate::PerSecond(rate)) => Ok(steady(rate)),
+            _ if setting.capacity <= 0.0 => {
+                Err("no request was answered, so there is no capacity to \
+                 take a share of; see whether the server answers `podium rank`"
                     .to_owned())
             }
-            Self::Arrivals(Rate::Share(share)) => Ok(Load::Open(capacity * share)),
+            Self::Arrivals(Rate::Share(share)) => Ok(steady(setting.capacity * share)),
+            Self::Scenario(scenario) => Ok(Load::Open(scenario.course(setting))),
         }
+    }
+
+    /// Whether it needs a closed loop before it.
+    fn needs_capacity(self) -> bool {
+        matches!(self, Self::Arrivals(Rate::Share(_)) | Self::Scenario(_))
     }
 }
 
@@ -155,11 +174,21 @@ impl BenchArgs {
         if self.concurrency.contains(&0) {
             return wrong("--concurrency 0: there must be a caller");
         }
+        if self.raw_batch.contains(&0) {
+            return wrong("--raw-batch 0: a run has a row at least; give sizes such as 1,8");
+        }
         if !(1..=86_400_000).contains(&self.deadline_ms) {
             return wrong("--deadline-ms must lie between 1 and 86400000");
         }
-        if self.loads().iter().all(|load| matches!(load, Asked::Arrivals(Rate::Share(_)))) {
-            return wrong("--rate with a share needs --concurrency, which finds the capacity");
+        if self.slo_ms == Some(0) {
+            return wrong("--slo-ms 0: no answer takes no time; give a time in milliseconds");
+        }
+        let loads = self.loads();
+        let closed = loads.iter().any(|load| matches!(load, Asked::Callers(_)));
+        if !closed && loads.iter().any(|load| load.needs_capacity()) {
+            return wrong(
+                "--rate with a share and --scenario need --concurrency, which finds the capacity",
+            );
         }
         Ok(())
     }
@@ -171,7 +200,14 @@ impl BenchArgs {
             (given, _) => given,
         };
         let closed = closed.iter().copied().map(Asked::Callers);
-        closed.chain(self.rate.iter().copied().map(Asked::Arrivals)).collect()
+        let arriving = self.rate.iter().copied().map(Asked::Arrivals);
+        let pressing = self.scenario.iter().copied().map(Asked::Scenario);
+        closed.chain(arriving).chain(pressing).collect()
+    }
+
+    /// The deadline of each request.
+    pub(super) fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
     }
 
     /// The configuration that a started server has.
@@ -219,10 +255,18 @@ mod tests {
         check_rate("fast", None);
     }
 
+    fn setting(capacity: f64) -> Setting {
+        let ms = Duration::from_millis(100);
+        Setting { capacity, warmup: ms, deadline: ms, objective: ms, candidates: 1 }
+    }
+
     #[test]
     fn a_share_is_of_the_capacity() {
-        assert_eq!(Asked::Arrivals(Rate::Share(0.5)).load(300.0), Ok(Load::Open(150.0)));
-        assert!(Asked::Arrivals(Rate::Share(0.5)).load(0.0).is_err());
-        assert_eq!(Asked::Callers(3).load(0.0), Ok(Load::Closed(3)));
+        let half = Asked::Arrivals(Rate::Share(0.5));
+        let course = Course::steady(150.0, Duration::from_millis(100));
+        assert_eq!(half.load(&setting(300.0)), Ok(Load::Open(course)));
+        assert!(half.load(&setting(0.0)).is_err());
+        assert!(Asked::Scenario(Scenario::Burst).load(&setting(0.0)).is_err());
+        assert_eq!(Asked::Callers(3).load(&setting(0.0)), Ok(Load::Closed(3)));
     }
 }

@@ -1,4 +1,4 @@
-//! Processor time of processes and of the machine, from `/proc`.
+//! Processor time and memory of processes, and processor time of the machine, from `/proc`.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -66,6 +66,13 @@ pub(super) fn machine_busy_us() -> u64 {
     (ticks.iter().take(8).sum::<u64>() - idle) * TICK_US
 }
 
+/// Resident memory of a process; 0 where it cannot be read.
+pub(super) fn resident_bytes(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
 /// The load averages over 1, 5 and 15 minutes.
 pub(super) fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -89,6 +96,12 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn this_process_has_memory() {
+        assert!(resident_bytes(std::process::id()) > 1 << 20);
+        assert_eq!(resident_bytes(u32::MAX), 0);
+    }
 
     #[test]
     fn a_spinning_thread_is_seen_by_its_name() {

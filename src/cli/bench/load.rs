@@ -3,25 +3,22 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    thread,
     time::{Duration, Instant},
 };
 
-use http::uri::PathAndQuery;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use rand_distr::{Distribution, Exp};
-use tokio::{sync::mpsc, task::spawn_local};
-use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Request, Status,
-    client::Grpc,
-    transport::{Channel, Endpoint},
+use tokio::{
+    task::spawn_local,
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::bench::{
-    codec::{Answer, BenchCodec},
-    recorder::{Outcome, Recorder},
+    course::Course,
+    event::{Event, Outcome},
+    recorder::Recorder,
     requests::Pool,
+    wire::{Deadline, Wire},
 };
 
 /// Most requests that an open loop has on their way; one more is missed.
@@ -33,26 +30,31 @@ const LATE: Duration = Duration::from_millis(1);
 /// Wait after a failure, so that a dead server is not asked in a tight loop.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Largest answer that is taken, in bytes.
-const LARGEST_ANSWER: usize = 256 << 20;
-
 /// How requests come.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Load {
     /// So many callers, each sending its next request when it has the answer to the last.
     Closed(usize),
-    /// So many a second, at random moments, whether or not answers have come.
-    Open(f64),
+    /// At random moments, whether or not answers have come.
+    Open(Course),
 }
 
 /// Sends requests of a pool over a few connections.
 pub(super) struct Generator {
-    connections: Vec<Grpc<Channel>>,
+    connections: Vec<Wire>,
     pool: Rc<Pool>,
-    path: PathAndQuery,
-    deadline: Duration,
+    deadline: Deadline,
     in_flight: Cell<usize>,
     stop: CancellationToken,
+}
+
+/// A request that is due.
+struct Due {
+    number: usize,
+    at: Instant,
+    deadline: Deadline,
+    /// How long its caller stays, where it leaves.
+    patience: Option<Duration>,
 }
 
 impl Generator {
@@ -64,17 +66,14 @@ impl Generator {
         deadline: Duration,
         stop: CancellationToken,
     ) -> Result<Rc<Self>, String> {
-        let endpoint = Endpoint::from_shared(target.to_owned()).map_err(|e| e.to_string())?;
         let mut opened = Vec::new();
         for _ in 0..connections.max(1) {
-            let channel = endpoint.connect().await.map_err(|e| format!("{target}: {e}"))?;
-            opened.push(Grpc::new(channel).max_decoding_message_size(LARGEST_ANSWER));
+            opened.push(Wire::connect(target).await?);
         }
         Ok(Rc::new(Self {
             connections: opened,
             pool,
-            path: PathAndQuery::from_static("/podium.v1.RankService/Rank"),
-            deadline,
+            deadline: Deadline::new(deadline),
             in_flight: Cell::new(0),
             stop,
         }))
@@ -82,34 +81,27 @@ impl Generator {
 
     /// Sends each request of the pool once, so that the server has every user's embedding.
     pub(super) async fn prime(&self) -> Result<(), String> {
-        for number in 0..self.pool.encoded.len() {
+        let patience = Deadline::new(self.deadline.time.max(Duration::from_secs(30)));
+        for framed in &self.pool.framed {
             if self.stop.is_cancelled() {
                 break;
             }
-            let patience = self.deadline.max(Duration::from_secs(30));
-            let answer = self.send(number, 0, patience).await;
-            let answer = answer.map_err(|s| crate::cli::client::refusal(&s))?;
-            if answer.items.len() != self.pool.items {
-                let (got, want) = (answer.items.len(), self.pool.items);
+            let answer = self.connections[0].rank(framed.clone(), &patience).await;
+            let answer = answer.map_err(|failure| format!("{}: {}", failure.name, failure.message));
+            let (got, want) = (answer?.items, self.pool.items);
+            if got != want {
                 return Err(format!("an answer has {got} items, and {want} were to come"));
             }
         }
         Ok(())
     }
 
-    async fn send(
-        &self,
-        number: usize,
-        connection: usize,
-        deadline: Duration,
-    ) -> Result<Answer, Status> {
-        let mut grpc = self.connections[connection % self.connections.len()].clone();
-        let ready = grpc.ready().await;
-        ready.map_err(|e| Status::unavailable(e.to_string()))?;
-        let mut request = Request::new(self.pool.encoded[number].clone());
-        request.set_timeout(deadline);
-        let answer = grpc.unary(request, self.path.clone(), BenchCodec).await?;
-        Ok(answer.into_inner())
+    async fn send(&self, number: usize, connection: usize, deadline: &Deadline) -> Outcome {
+        let wire = &self.connections[connection % self.connections.len()];
+        match wire.rank(self.pool.framed[number].clone(), deadline).await {
+            Ok(answer) => Outcome::Answered(answer),
+            Err(failure) => Outcome::Failed(failure.name),
+        }
     }
 
     /// Sends from `begin` to the end of the recorder's window, and waits for what is on its way.
@@ -133,7 +125,7 @@ impl Generator {
                     });
                 }
             }
-            Load::Open(rate) => self.arrive(rate, seed, begin, recorder).await,
+            Load::Open(course) => self.arrive(&course, seed, begin, recorder).await,
         }
         self.settle(end).await;
     }
@@ -146,14 +138,17 @@ impl Generator {
         end: Instant,
         recorder: &RefCell<Recorder>,
     ) {
+        let deadline = self.deadline.clone();
         while Instant::now() < end && !self.stop.is_cancelled() {
-            let number = random.random_range(0..self.pool.encoded.len());
-            let begun = Instant::now();
-            let outcome = named(self.send(number, caller, self.deadline).await);
+            let number = random.random_range(0..self.pool.framed.len());
+            let sent = Instant::now();
+            let outcome = self.send(number, caller, &deadline).await;
             let done = Instant::now();
-            recorder.borrow_mut().record(done, done - begun, &outcome);
-            if outcome.is_err() {
-                tokio::time::sleep(PAUSE).await;
+            let failed = matches!(outcome, Outcome::Failed(_));
+            let event = Event { at: done, due: sent, sent, done, deadline: deadline.time, outcome };
+            recorder.borrow_mut().record(&event);
+            if failed {
+                sleep(PAUSE).await;
             }
         }
     }
@@ -161,41 +156,57 @@ impl Generator {
     /// Sends what an arrival process demands; the latency of each counts from its arrival.
     async fn arrive(
         self: &Rc<Self>,
-        rate: f64,
+        course: &Course,
         seed: u64,
         begin: Instant,
         recorder: Rc<RefCell<Recorder>>,
     ) {
         let mut random = StdRng::seed_from_u64(!seed);
-        let mut arrivals =
-            arrivals(rate, seed, (begin, recorder.borrow().window.1), self.stop.clone());
+        let deadlines: Vec<Deadline> =
+            course.deadlines.iter().copied().map(Deadline::new).collect();
+        let window = (begin, recorder.borrow().window.1);
+        let mut arrivals = course.arrivals(seed, window, self.stop.clone());
         let mut sent = 0;
-        while let Some(arrival) = arrivals.recv().await {
+        while let Some(at) = arrivals.recv().await {
             if self.in_flight.get() >= MOST_IN_FLIGHT {
-                recorder.borrow_mut().miss(arrival);
+                recorder.borrow_mut().miss(at);
                 continue;
             }
-            if arrival.elapsed() > LATE {
-                recorder.borrow_mut().late(arrival);
+            if at.elapsed() > LATE {
+                recorder.borrow_mut().late(at);
             }
-            let number = random.random_range(0..self.pool.encoded.len());
+            let number = random.random_range(0..self.pool.framed.len());
+            let deadline = deadlines[random.random_range(0..deadlines.len())].clone();
+            let patience = course.patience(deadline.time, &mut random);
             sent += 1;
             self.in_flight.update(|count| count + 1);
             let (own, recorder) = (Rc::clone(self), Rc::clone(&recorder));
             spawn_local(async move {
-                let outcome = named(own.send(number, sent, own.deadline).await);
-                recorder.borrow_mut().record(arrival, arrival.elapsed(), &outcome);
+                let event = own.ask(Due { number, at, deadline, patience }, sent).await;
+                recorder.borrow_mut().record(&event);
                 own.in_flight.update(|count| count - 1);
             });
         }
     }
 
+    /// Asks what is due, for as long as the caller stays.
+    async fn ask(&self, due: Due, connection: usize) -> Event {
+        let sent = Instant::now();
+        let answer = self.send(due.number, connection, &due.deadline);
+        let outcome = match due.patience {
+            None => answer.await,
+            Some(patience) => timeout(patience, answer).await.unwrap_or(Outcome::Left),
+        };
+        let (done, deadline) = (Instant::now(), due.deadline.time);
+        Event { at: due.at, due: due.at, sent, done, deadline, outcome }
+    }
+
     /// Waits until no request is on its way, and no longer than the deadline allows.
     async fn settle(&self, end: Instant) {
-        let latest = end + self.deadline + Duration::from_secs(2);
+        let latest = end + self.deadline.time + Duration::from_secs(2);
         let mut stopped_at = None;
         while self.in_flight.get() > 0 && Instant::now() < latest {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            sleep(Duration::from_millis(2)).await;
             if self.stop.is_cancelled() {
                 let since: &mut Instant = stopped_at.get_or_insert_with(Instant::now);
                 if since.elapsed() > Duration::from_secs(1) {
@@ -203,82 +214,5 @@ impl Generator {
                 }
             }
         }
-    }
-}
-
-/// The moments of a Poisson process, each sent when it comes.
-///
-/// A thread of its own keeps the time: tokio's timer has steps of a millisecond.
-fn arrivals(
-    rate: f64,
-    seed: u64,
-    (begin, end): (Instant, Instant),
-    stop: CancellationToken,
-) -> mpsc::UnboundedReceiver<Instant> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    thread::spawn(move || {
-        let mut random = StdRng::seed_from_u64(seed);
-        let Ok(gaps) = Exp::new(rate) else { return };
-        let mut next = begin;
-        loop {
-            next += Duration::from_secs_f64(gaps.sample(&mut random).min(1e6));
-            if next >= end || stop.is_cancelled() {
-                return;
-            }
-            thread::sleep(next.saturating_duration_since(Instant::now()));
-            if sender.send(next).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// The failure's code as gRPC spells it; what the generator gave up on itself is told apart.
-fn named(result: Result<Answer, Status>) -> Outcome {
-    result.map_err(|status| match status.code() {
-        Code::Cancelled if status.message().contains("Timeout") => "CLIENT_DEADLINE".to_owned(),
-        code => screaming(&format!("{code:?}")),
-    })
-}
-
-/// `ResourceExhausted` to `RESOURCE_EXHAUSTED`.
-fn screaming(name: &str) -> String {
-    let mut text = String::new();
-    for (at, letter) in name.chars().enumerate() {
-        if at > 0 && letter.is_uppercase() {
-            text.push('_');
-        }
-        text.extend(letter.to_uppercase());
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_have_grpc_names() {
-        assert_eq!(screaming("ResourceExhausted"), "RESOURCE_EXHAUSTED");
-        assert_eq!(screaming("Ok"), "OK");
-    }
-
-    #[tokio::test]
-    async fn arrivals_come_at_their_rate_and_repeat_with_their_seed() {
-        let begin = Instant::now();
-        let window = (begin, begin + Duration::from_millis(300));
-        let take = async |seed| {
-            let mut all = Vec::new();
-            let mut arriving = arrivals(2000.0, seed, window, CancellationToken::new());
-            while let Some(arrival) = arriving.recv().await {
-                all.push(arrival);
-            }
-            all
-        };
-        let first = take(7).await;
-        assert!((450..750).contains(&first.len()), "{}", first.len());
-        assert_eq!(first, take(7).await);
-        assert_ne!(first, take(8).await);
     }
 }

@@ -1,10 +1,19 @@
 //! `podium bench`: measures a server, beside raw ONNX Runtime on the same rows.
 
 mod args;
+mod batches;
+mod burst;
+mod cancel;
 mod codec;
+mod course;
 mod cpu;
+mod deadlines;
+mod event;
+mod figures;
+mod gauge;
 mod load;
 mod local;
+mod overload;
 mod plot;
 mod progress;
 mod raw;
@@ -12,8 +21,11 @@ mod recorder;
 mod report;
 mod requests;
 mod run;
+mod scenario;
 mod server;
+mod setting;
 mod table;
+mod wire;
 
 use tokio_util::sync::CancellationToken;
 

@@ -148,7 +148,7 @@ fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
     // A lone caller can keep one session busy, so it is drawn before one session.
     let raw = |point: &Point| {
         let single = point.figure("raw_single_per_s");
-        single.or(point.figure("raw_per_s")).map(|spread| spread.median)
+        single.or(point.figure("raw_best_per_s")).map(|spread| spread.median)
     };
     let reach = |point: &&Point| {
         let answers = figure(point, "answers_per_s").map_or(0.0, |(_, spread)| spread.max);
@@ -161,11 +161,7 @@ fn rates(area: &Area<'_>, points: &[&Point]) -> Result<(), String> {
     let text = |words: String, at: (i32, i32), size: i32| {
         area.draw(&Text::new(words, at, ("sans-serif", size).into_font())).map_err(|e| told(&e))
     };
-    text(
-        "Answers a second (grey: raw ONNX Runtime, same threads)".to_owned(),
-        (left + 20, 12),
-        16,
-    )?;
+    text("Answers a second (grey: the best raw ONNX Runtime)".to_owned(), (left + 20, 12), 16)?;
     area.draw(&PathElement::new([(left, bottom), (width as i32 - 12, bottom)], GREY))
         .map_err(|e| told(&e))?;
     let slot = (width as i32 - 24 - left) / points.len() as i32;

@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
+    batching::join,
     cli::bench::{cpu::ProcessCpu, requests::Pool},
     config::Config,
     deadline::Deadline,
     repository::Bundle,
     runtime::ModelInstance,
-    serving::verified_instance,
+    serving::{batch_layout, verified_instance},
     tensor::Tensor,
     transport::rank_request,
 };
@@ -30,15 +31,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs before counting begins.
 const WARMUP: Duration = Duration::from_millis(300);
 
-/// The tensors of all requests of a pool, one list a request.
-type Inputs = Arc<Vec<Vec<Tensor>>>;
+/// The tensors of all requests of a pool, joined to runs.
+#[derive(Debug, Clone)]
+struct Runs {
+    /// One list of tensors a run.
+    inputs: Arc<Vec<Vec<Tensor>>>,
+    /// Requests in each.
+    requests: usize,
+    /// Rows in each.
+    rows: usize,
+}
 
 /// The measured model outside of any server.
 pub(super) struct Raw {
     app: App,
     bundle: Bundle,
     names: Vec<String>,
-    inputs: Inputs,
+    runs: Vec<Runs>,
     sessions: Vec<Box<dyn ModelInstance>>,
     instances: usize,
 }
@@ -48,15 +57,56 @@ pub(super) struct Raw {
 pub(super) struct RawFigure {
     /// Sessions, each on a thread of its own.
     pub(super) sessions: usize,
-    /// Runs a second.
-    pub(super) runs_per_s: f64,
-    /// Processor time a run, in microseconds.
+    /// Rows of each run.
+    pub(super) rows: usize,
+    /// Requests a second, of which a run may hold several.
+    pub(super) requests_per_s: f64,
+    /// Processor time a request, in microseconds.
     pub(super) cpu_us: f64,
 }
 
+/// Raw ONNX Runtime at one moment: runs of each size on all sessions, and the smallest on one session where that was asked for.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct RawFigures {
+    pub(super) all: Vec<RawFigure>,
+    pub(super) single: Option<RawFigure>,
+}
+
+/// Raw ONNX Runtime before and after one measurement of the server.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct RawPair {
+    pub(super) before: RawFigure,
+    pub(super) after: RawFigure,
+}
+
+impl RawPair {
+    /// The mean rate, in requests a second.
+    pub(super) fn rate(&self) -> f64 {
+        f64::midpoint(self.before.requests_per_s, self.after.requests_per_s)
+    }
+
+    /// The mean processor time of a request.
+    pub(super) fn cpu_us(&self) -> f64 {
+        f64::midpoint(self.before.cpu_us, self.after.cpu_us)
+    }
+
+    /// The difference of the two rates as a percentage of their mean.
+    pub(super) fn drift(&self) -> f64 {
+        let difference = self.after.requests_per_s - self.before.requests_per_s;
+        difference.abs() / self.rate() * 100.0
+    }
+}
+
 impl Raw {
-    /// Loads the models of the configuration and builds the tensors of the requests with the server's own code.
-    pub(super) async fn load(config: Config, bundle: Bundle, pool: &Pool) -> Result<Self, String> {
+    /// Loads the models of the configuration; builds and joins the tensors of the requests with the server's own code.
+    ///
+    /// `batches` are the rows of a run of each size: so many requests are joined to it as have that many rows.
+    pub(super) async fn load(
+        config: Config,
+        bundle: Bundle,
+        pool: &Pool,
+        batches: &[usize],
+    ) -> Result<Self, String> {
         let limits = config.limits.clone();
         let app = App::load(config.clone()).await.map_err(|e| e.to_string())?;
         let on_gpu = app.runtime().device().is_gpu();
@@ -68,19 +118,15 @@ impl Raw {
             let built = app.engine().inputs(&request, deadline).await;
             inputs.push(built.map_err(|e| e.to_string())?);
         }
+        let runs = batches.iter().map(|&rows| joined(&bundle, &inputs, pool.candidates, rows));
         Ok(Self {
             names: bundle.manifest.inputs.iter().map(|input| input.name.clone()).collect(),
-            inputs: Arc::new(inputs),
+            runs: runs.collect(),
             sessions: Vec::new(),
             app,
             bundle,
             instances,
         })
-    }
-
-    /// Sessions that the server has of the model.
-    pub(super) fn instances(&self) -> usize {
-        self.instances
     }
 
     /// Threads within one run.
@@ -98,22 +144,56 @@ impl Raw {
         Ok(())
     }
 
-    /// Runs so many sessions side by side for so long; less long where `stop` comes.
+    /// Runs each size on all sessions for so long, and the first size on one session where `single` asks for it.
     pub(super) async fn measure(
         &mut self,
+        single: bool,
+        duration: Duration,
+        stop: &CancellationToken,
+    ) -> Result<RawFigures, String> {
+        let mut all = Vec::new();
+        for runs in self.runs.clone() {
+            all.push(self.side_by_side(runs, self.instances, duration, stop).await?);
+        }
+        let single = match self.runs.first().filter(|_| single).cloned() {
+            Some(runs) => Some(self.side_by_side(runs, 1, duration, stop).await?),
+            None => None,
+        };
+        Ok(RawFigures { all, single })
+    }
+
+    /// Runs so many sessions side by side for so long; less long where `stop` comes.
+    async fn side_by_side(
+        &mut self,
+        runs: Runs,
         sessions: usize,
         duration: Duration,
         stop: &CancellationToken,
     ) -> Result<RawFigure, String> {
         let taken: Vec<_> = self.sessions.drain(..sessions.min(self.sessions.len())).collect();
-        let (names, inputs, stop) = (self.names.clone(), Arc::clone(&self.inputs), stop.clone());
+        let (names, stop) = (self.names.clone(), stop.clone());
         let measured = tokio::task::spawn_blocking(move || {
-            side_by_side(taken, &names, &inputs, duration, &stop)
+            side_by_side(taken, &names, &runs, duration, &stop)
         });
         let (taken, figure) = measured.await.map_err(|e| e.to_string())?;
         self.sessions.extend(taken);
         figure
     }
+}
+
+/// Joins requests to runs of at least so many rows; a request of more is a run by itself.
+fn joined(bundle: &Bundle, inputs: &[Vec<Tensor>], candidates: usize, rows: usize) -> Runs {
+    let layout = batch_layout(bundle);
+    let requests = rows.div_ceil(candidates.max(1)).clamp(1, inputs.len().max(1));
+    let runs = (0..inputs.len().div_ceil(requests)).map(|run| {
+        let around = inputs.iter().cycle().skip(run * requests).take(requests);
+        let jobs: Vec<&[Tensor]> = around.map(Vec::as_slice).collect();
+        match jobs.as_slice() {
+            [one] => one.to_vec(),
+            _ => join(&layout, &jobs),
+        }
+    });
+    Runs { inputs: Arc::new(runs.collect()), requests, rows: requests * candidates }
 }
 
 type Sessions = Vec<Box<dyn ModelInstance>>;
@@ -122,12 +202,12 @@ type Sessions = Vec<Box<dyn ModelInstance>>;
 fn side_by_side(
     mut sessions: Sessions,
     names: &[String],
-    inputs: &Inputs,
+    joined: &Runs,
     duration: Duration,
     stop: &CancellationToken,
 ) -> (Sessions, Result<RawFigure, String>) {
     let (over, runs) = (AtomicBool::new(false), AtomicU64::new(0));
-    let count = sessions.len();
+    let (inputs, count) = (joined.inputs.as_slice(), sessions.len());
     let figure = thread::scope(|scope| {
         let loops: Vec<_> = sessions
             .iter_mut()
@@ -151,10 +231,11 @@ fn side_by_side(
         for handle in loops {
             handle.join().map_err(|_| "a raw run panicked".to_owned())??;
         }
-        let done = (done - before.1) as f64;
+        let done = ((done - before.1) * joined.requests as u64) as f64;
         Ok(RawFigure {
             sessions: count,
-            runs_per_s: done / seconds,
+            rows: joined.rows,
+            requests_per_s: done / seconds,
             cpu_us: cpu_us / done.max(1.0),
         })
     });
@@ -164,7 +245,7 @@ fn side_by_side(
 fn tight_loop(
     session: &mut dyn ModelInstance,
     names: &[String],
-    inputs: &Inputs,
+    inputs: &[Vec<Tensor>],
     first: usize,
     (over, runs): (&AtomicBool, &AtomicU64),
 ) -> Result<(), String> {

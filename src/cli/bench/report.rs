@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cli::bench::{raw::RawFigure, recorder::Counts, server::ServerFacts};
+use crate::cli::bench::{
+    figures::{Figures, MEANINGS, Spent, beside_raw, of_runs, of_window},
+    gauge::Told,
+    raw::{RawFigures, RawPair},
+    recorder::Counts,
+    server::{RunCounts, ServerFacts},
+};
 
 /// The quantiles that a curve is drawn through.
 const QUANTILES: [f64; 12] =
@@ -25,6 +31,8 @@ pub(super) struct Report {
     pub(super) users: usize,
     /// The deadline of each request, in milliseconds.
     pub(super) deadline_ms: u64,
+    /// The latency after which an answer is of no use, in milliseconds.
+    pub(super) objective_ms: u64,
     /// The machine.
     pub(super) machine: Machine,
     /// The server.
@@ -33,6 +41,8 @@ pub(super) struct Report {
     pub(super) build: &'static str,
     /// Threads within one run, where raw ONNX Runtime was measured.
     pub(super) intra_op_threads: Option<usize>,
+    /// What the figures mean.
+    pub(super) meanings: BTreeMap<&'static str, &'static str>,
     /// What was measured, in the order asked for.
     pub(super) points: Vec<Point>,
     /// Whether the run was ended before all was measured.
@@ -68,8 +78,12 @@ pub(super) struct Measured {
     pub(super) offered_per_s: Option<f64>,
     /// Whole answers.
     pub(super) answers: u64,
-    /// Failures by code.
+    /// Failures by code and reason.
     pub(super) errors: BTreeMap<String, u64>,
+    /// The p99 of the time from sending to each kind of failure, in milliseconds.
+    pub(super) error_p99_ms: BTreeMap<String, f64>,
+    /// Requests whose caller left.
+    pub(super) left: u64,
     /// Requests of an open loop that could not be sent.
     pub(super) missed: u64,
     /// Requests of an open loop that were sent more than a millisecond late.
@@ -82,36 +96,16 @@ pub(super) struct Measured {
     pub(super) histogram_us: Vec<(u64, u64)>,
     /// Mean microseconds by stage, as the server tells them.
     pub(super) stages_us: BTreeMap<String, f64>,
-    /// Raw ONNX Runtime just before and just after.
-    pub(super) raw: Option<RawPair>,
+    /// The share of batches by why they were closed, in per cent.
+    pub(super) closed_percent: BTreeMap<&'static str, f64>,
+    /// What the gauge of a scenario found.
+    pub(super) told: Option<Told>,
+    /// Raw ONNX Runtime just before and just after, one pair a size.
+    pub(super) raw: Vec<RawPair>,
     /// One session of it, where the load is a single caller.
     pub(super) raw_single: Option<RawPair>,
     /// All figures by name.
-    pub(super) figures: BTreeMap<&'static str, f64>,
-}
-
-/// Raw ONNX Runtime around one measurement of the server.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct RawPair {
-    pub(super) before: RawFigure,
-    pub(super) after: RawFigure,
-}
-
-impl RawPair {
-    /// The mean rate.
-    pub(super) fn rate(&self) -> f64 {
-        f64::midpoint(self.before.runs_per_s, self.after.runs_per_s)
-    }
-
-    /// The mean processor time of a run.
-    pub(super) fn cpu_us(&self) -> f64 {
-        f64::midpoint(self.before.cpu_us, self.after.cpu_us)
-    }
-
-    /// The difference of the two rates as a percentage of their mean.
-    fn drift(&self) -> f64 {
-        (self.after.runs_per_s - self.before.runs_per_s).abs() / self.rate() * 100.0
-    }
+    pub(super) figures: Figures,
 }
 
 /// A median with its range.
@@ -125,7 +119,7 @@ pub(super) struct Spread {
 impl Spread {
     /// Takes the values of all repetitions; none where there is no value.
     pub(super) fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.retain(|value| value.is_finite());
+        values.retain(|value| !value.is_nan());
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
@@ -133,98 +127,72 @@ impl Spread {
     }
 }
 
-/// What processors did while the server was measured.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Spent {
-    /// The server's processor time in microseconds, all of it.
-    pub(super) server_us: Option<f64>,
-    /// The part of it on threads that do not run the model.
-    pub(super) besides_us: Option<f64>,
-    /// The generator's.
-    pub(super) generator_us: f64,
-    /// That of the whole machine.
-    pub(super) machine_us: f64,
-    /// Processors of the machine.
-    pub(super) processors: usize,
-}
-
 /// Puts one repetition together.
-pub(super) fn measured(
-    seconds: f64,
-    offered_per_s: Option<f64>,
-    counts: Counts,
-    spent: Spent,
-) -> Measured {
+pub(super) fn measured(seconds: f64, candidates: usize, counts: Counts, spent: &Spent) -> Measured {
     let latency = &counts.latency_us;
     let ms = |us: u64| us as f64 / 1000.0;
     let answers = latency.len();
     let bucket = |step: hdrhistogram::iterators::IterationValue<u64>| {
         (step.value_iterated_to(), step.count_since_last_iteration())
     };
-    let figures = figures(seconds, &counts, spent);
+    let failures = || counts.failures.iter().map(|(name, all)| (name.clone(), all));
     Measured {
         seconds,
-        offered_per_s,
+        offered_per_s: None,
         answers,
+        errors: failures().map(|(name, all)| (name, all.len())).collect(),
+        error_p99_ms: failures()
+            .map(|(name, all)| (name, ms(all.value_at_quantile(0.99))))
+            .collect(),
+        left: counts.left,
         missed: counts.missed,
         late: counts.late,
         computed: counts.computed,
         latency_ms: QUANTILES.iter().map(|&q| (q, ms(latency.value_at_quantile(q)))).collect(),
         histogram_us: latency.iter_log(100, 1.25).map(bucket).collect(),
         stages_us: counts.stage_means(),
-        errors: counts.errors,
-        raw: None,
+        closed_percent: counts.batches.closed_percent(),
+        told: None,
+        raw: Vec::new(),
         raw_single: None,
-        figures,
+        figures: of_window(seconds, candidates, &counts, spent),
     }
-}
-
-fn figures(seconds: f64, counts: &Counts, spent: Spent) -> BTreeMap<&'static str, f64> {
-    let latency = &counts.latency_us;
-    let quantile = |q| latency.value_at_quantile(q) as f64 / 1000.0;
-    let answers = latency.len() as f64;
-    let failed = counts.errors.values().sum::<u64>() as f64;
-    let asked = (answers + failed).max(1.0);
-    let capacity_us = seconds * 1e6 * spent.processors as f64;
-    let server_us = spent.server_us.unwrap_or(f64::NAN);
-    let other_us = spent.machine_us - server_us - spent.generator_us;
-    BTreeMap::from([
-        ("answers_per_s", answers / seconds),
-        ("goodput_per_s", counts.good as f64 / seconds),
-        ("errors", failed),
-        ("p50_ms", quantile(0.5)),
-        ("p90_ms", quantile(0.9)),
-        ("p99_ms", quantile(0.99)),
-        ("p999_ms", quantile(0.999)),
-        ("server_cpu_us", server_us / asked),
-        ("besides_cpu_us", spent.besides_us.unwrap_or(f64::NAN) / asked),
-        ("generator_cpu_us", spent.generator_us / asked),
-        ("server_percent", server_us / capacity_us * 100.0),
-        ("generator_percent", spent.generator_us / capacity_us * 100.0),
-        ("other_percent", other_us.max(0.0) / capacity_us * 100.0),
-    ])
 }
 
 impl Measured {
-    /// Adds raw ONNX Runtime, and what follows from it.
-    pub(super) fn beside(&mut self, raw: RawPair, single: Option<RawPair>) {
-        let rate = self.figures.get("answers_per_s").copied().unwrap_or(f64::NAN);
-        let cpu = self.figures.get("server_cpu_us").copied().unwrap_or(f64::NAN);
-        // A lone caller keeps one session busy: its run is compared with one session's run.
-        let alike = single.unwrap_or(raw);
-        self.figures.extend([
-            ("raw_per_s", raw.rate()),
-            ("raw_drift_percent", raw.drift()),
-            ("ratio", rate / raw.rate()),
-            ("raw_cpu_us", alike.cpu_us()),
-            ("outside_cpu_us", cpu - alike.cpu_us()),
-        ]);
-        if let Some(single) = single {
-            self.figures.insert("raw_single_per_s", single.rate());
-            self.figures.insert("ratio_single", rate / single.rate());
+    /// Adds what the server ran meanwhile, where it counts that.
+    pub(super) fn with_runs(&mut self, ran: Option<RunCounts>) {
+        if let Some(ran) = ran {
+            of_runs(&mut self.figures, &ran);
         }
-        (self.raw, self.raw_single) = (Some(raw), single);
     }
+
+    /// Adds what the gauge of a scenario found.
+    pub(super) fn with_told(&mut self, told: Told) {
+        self.figures.extend(told.figures.iter().copied());
+        self.told = Some(told);
+    }
+
+    /// Adds the best closed loop of the repetition, in requests a second.
+    pub(super) fn with_peak(&mut self, peak: f64) {
+        if let Some(goodput) = self.figures.get("goodput_per_s").filter(|_| peak > 0.0) {
+            self.figures.insert("goodput_over_peak", goodput / peak);
+        }
+    }
+
+    /// Adds raw ONNX Runtime, and what follows from it.
+    pub(super) fn beside(&mut self, before: &RawFigures, after: &RawFigures) {
+        let pair = |(&before, &after)| RawPair { before, after };
+        self.raw = before.all.iter().zip(&after.all).map(pair).collect();
+        self.raw_single = before.single.as_ref().zip(after.single.as_ref()).map(pair);
+        beside_raw(&mut self.figures, &self.raw, self.raw_single.as_ref());
+    }
+}
+
+/// What the figures of a report mean.
+pub(super) fn meanings(points: &[Point]) -> BTreeMap<&'static str, &'static str> {
+    let shown = |name: &str| points.iter().any(|point| point.summary.contains_key(name));
+    MEANINGS.into_iter().filter(|(name, _)| shown(name)).collect()
 }
 
 impl Point {
@@ -252,11 +220,24 @@ impl Point {
         self.repetitions.iter().map(count).sum()
     }
 
-    /// All failures by code.
-    pub(super) fn errors(&self) -> BTreeMap<&str, u64> {
+    /// All failures by name: how many, and the longest p99 of a repetition in milliseconds.
+    pub(super) fn errors(&self) -> BTreeMap<&str, (u64, f64)> {
+        let mut all: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
+        for one in &self.repetitions {
+            for (name, count) in &one.errors {
+                let (sum, longest) = all.entry(name.as_str()).or_default();
+                *sum += count;
+                *longest = longest.max(one.error_p99_ms.get(name).copied().unwrap_or(0.0));
+            }
+        }
+        all
+    }
+
+    /// The mean share of batches by why they were closed, in per cent.
+    pub(super) fn closed_percent(&self) -> BTreeMap<&'static str, f64> {
         let mut all = BTreeMap::new();
-        for (code, count) in self.repetitions.iter().flat_map(|one| &one.errors) {
-            *all.entry(code.as_str()).or_default() += count;
+        for (&why, percent) in self.repetitions.iter().flat_map(|one| &one.closed_percent) {
+            *all.entry(why).or_default() += percent / self.repetitions.len() as f64;
         }
         all
     }

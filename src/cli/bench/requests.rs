@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index};
 
 use crate::{
-    cli::bench::codec::encoded,
+    cli::bench::codec::framed,
     transport::pb::{self, column::Values},
 };
 
@@ -22,8 +22,8 @@ const MOST_ROWS: usize = 200_000;
 pub(super) struct Pool {
     /// The requests.
     pub(super) requests: Vec<pb::RankRequest>,
-    /// The same, encoded.
-    pub(super) encoded: Vec<Bytes>,
+    /// The same as they stand in HTTP/2's data.
+    pub(super) framed: Vec<Bytes>,
     /// Candidates of each.
     pub(super) candidates: usize,
     /// Items that each answer must have.
@@ -64,7 +64,7 @@ impl Pool {
         let requests: Vec<pb::RankRequest> =
             (0..count).map(|_| request(from, candidates, &mut random)).collect();
         Ok(Self {
-            encoded: requests.iter().map(encoded).collect(),
+            framed: requests.iter().map(framed).collect(),
             requests,
             candidates,
             items: match from.top as usize {
@@ -184,7 +184,7 @@ mod tests {
     fn a_seed_repeats_its_draw() {
         let ids = |seed| {
             let pool = Pool::draw(&Ingredients { seed, ..ingredients(Some(4)) }).unwrap();
-            pool.encoded
+            pool.framed
         };
         assert_eq!(ids(3), ids(3));
         assert_ne!(ids(3), ids(4));

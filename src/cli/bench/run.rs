@@ -13,14 +13,16 @@ use crate::{
     cli::bench::{
         args::{Asked, BenchArgs},
         cpu,
+        figures::Spent,
         load::{Generator, Load},
         local::LocalModel,
         progress::Progress,
-        raw::{Raw, RawFigure},
+        raw::{Raw, RawFigures},
         recorder::Recorder,
-        report::{Machine, Measured, Point, RawPair, Report, Spent, measured},
+        report::{Machine, Measured, Point, Report, meanings, measured},
         requests::{Ingredients, Pool},
-        server::{ChildServer, ServerCpu, ServerFacts, ask},
+        server::{ChildServer, RunCounts, ServerFacts, ServerReading, ServerWatch, ask},
+        setting::Setting,
     },
     transport::pb,
 };
@@ -44,8 +46,20 @@ struct Bench<'a> {
     progress: Progress,
     pool: Rc<Pool>,
     raw: Option<Raw>,
-    model: String,
+    facts: ServerFacts,
 }
+
+/// The load of one measurement, with what it is sent to.
+struct Sending<'a> {
+    generator: &'a Rc<Generator>,
+    watch: &'a ServerWatch,
+    asked: Asked,
+    setting: Setting,
+    seed: u64,
+}
+
+/// The server, the bench and the machine at one moment.
+struct Reading(ServerReading, cpu::ProcessCpu, u64);
 
 /// The server of one repetition.
 struct Started {
@@ -76,11 +90,8 @@ impl Started {
         }
     }
 
-    async fn cpu(&self, model: &str) -> Result<ServerCpu, String> {
-        match &self.child {
-            Some(child) => Ok(ServerCpu::of_child(child, model)),
-            None => Ok(ServerCpu::Told(Box::new(ask(&self.target, model).await?.0))),
-        }
+    async fn watch(&self, facts: &ServerFacts) -> Result<ServerWatch, String> {
+        ServerWatch::new(self.child.as_ref(), &self.target, facts).await
     }
 }
 
@@ -91,15 +102,16 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
     let progress = Progress::new(loads.len() * args.repeat);
     progress.begin("starting".to_owned());
     let started = Started::new(args)?;
-    let (_, example, facts) = ask(&started.target, &args.model).await?;
+    let (example, facts) = ask(&started.target, &args.model).await?;
     let local = local_model(args, &example)?;
     let (pool, users) = draw(args, example, local.as_ref())?;
     let raw = match local {
-        Some(local) if !args.no_raw => Some(Raw::load(args.config()?, local.bundle, &pool).await?),
+        Some(local) if !args.no_raw => {
+            Some(Raw::load(args.config()?, local.bundle, &pool, &args.raw_batch).await?)
+        }
         _ => None,
     };
-    let mut bench =
-        Bench { args, stop, progress, pool: Rc::new(pool), raw, model: facts.model.clone() };
+    let mut bench = Bench { args, stop, progress, pool: Rc::new(pool), raw, facts };
     let mut results: Vec<Vec<Measured>> = vec![Vec::new(); loads.len()];
     let mut started = Some(started);
     for number in 0..args.repeat {
@@ -110,7 +122,7 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
         bench.repetition(number, &mut server, &loads, &mut results).await?;
         server.stop().await;
     }
-    Ok(bench.report((before, users), facts, results))
+    Ok(bench.report((before, users), results))
 }
 
 /// The model's directory, where there is one to read.
@@ -159,26 +171,30 @@ impl Bench<'_> {
     ) -> Result<(), String> {
         self.progress.begin(format!("repetition {}: warming up", number + 1));
         let (args, stop) = (self.args, self.stop);
-        let deadline = Duration::from_millis(args.deadline_ms);
         let (pool, connections) = (Rc::clone(&self.pool), args.connections);
+        let (target, deadline) = (&server.target, args.deadline());
         let generator =
-            Generator::connect(&server.target, connections, pool, deadline, stop.clone()).await?;
+            Generator::connect(target, connections, pool, deadline, stop.clone()).await?;
         generator.prime().await?;
         if let Some(raw) = &mut self.raw {
             raw.renew()?;
         }
-        let cpu = server.cpu(&self.model).await?;
-        let mut capacity = 0.0_f64;
-        for (asked, results) in loads.iter().zip(results) {
+        let watch = server.watch(&self.facts).await?;
+        let mut setting = self.setting();
+        for (&asked, results) in loads.iter().zip(results) {
             if stop.is_cancelled() {
                 break;
             }
             self.progress.begin(format!("repetition {}: {}", number + 1, asked.name()));
-            let load = asked.load(capacity)?;
             let seed = args.seed.wrapping_add(number as u64);
-            if let Some(measured) = self.point(&generator, load, seed, &cpu).await? {
-                if matches!(load, Load::Closed(_)) {
-                    capacity = capacity.max(measured.answers as f64 / measured.seconds);
+            let sending = Sending { generator: &generator, watch: &watch, asked, setting, seed };
+            if let Some(mut measured) = self.point(&sending).await? {
+                match asked {
+                    Asked::Callers(_) => {
+                        let rate = measured.answers as f64 / measured.seconds;
+                        setting.capacity = setting.capacity.max(rate);
+                    }
+                    _ => measured.with_peak(setting.capacity),
                 }
                 results.push(measured);
             }
@@ -188,27 +204,32 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// What loads depend on, before a capacity is known.
+    fn setting(&self) -> Setting {
+        let deadline = self.args.deadline();
+        Setting {
+            capacity: 0.0,
+            warmup: self.args.warmup,
+            deadline,
+            objective: self.args.slo_ms.map_or(deadline, Duration::from_millis),
+            candidates: self.pool.candidates,
+        }
+    }
+
     /// Measures one load between two raw runs; none where it was cut short too early.
-    async fn point(
-        &mut self,
-        generator: &Rc<Generator>,
-        load: Load,
-        seed: u64,
-        cpu: &ServerCpu,
-    ) -> Result<Option<Measured>, String> {
-        let single = load == Load::Closed(1);
+    async fn point(&mut self, sending: &Sending<'_>) -> Result<Option<Measured>, String> {
+        let single = sending.asked == Asked::Callers(1);
         self.settle().await;
         let before = self.raw(single).await?;
-        let Some(mut measured) = self.window(generator, load, seed, cpu).await? else {
+        let counted = sending.watch.run_counts().await?;
+        let Some(mut measured) = self.window(sending, counted).await? else {
             return Ok(None);
         };
         let after = self.raw(single).await?;
-        if let (Some((before, before_single)), Some((after, after_single))) = (before, after)
+        if let (Some(before), Some(after)) = (before, after)
             && !self.stop.is_cancelled()
         {
-            let single = before_single.zip(after_single);
-            let single = single.map(|(before, after)| RawPair { before, after });
-            measured.beside(RawPair { before, after }, single);
+            measured.beside(&before, &after);
         }
         Ok(Some(measured))
     }
@@ -227,69 +248,81 @@ impl Bench<'_> {
     }
 
     /// Raw ONNX Runtime on all sessions, and on one where that is asked for.
-    async fn raw(
-        &mut self,
-        single: bool,
-    ) -> Result<Option<(RawFigure, Option<RawFigure>)>, String> {
-        let Some(raw) = &mut self.raw else {
-            return Ok(None);
-        };
-        let (duration, stop) = (self.args.raw_duration, self.stop);
-        let all = raw.measure(raw.instances(), duration, stop).await?;
-        let one = match single {
-            true => Some(raw.measure(1, duration, stop).await?),
-            false => None,
-        };
-        Ok(Some((all, one)))
+    async fn raw(&mut self, single: bool) -> Result<Option<RawFigures>, String> {
+        match &mut self.raw {
+            Some(raw) => raw.measure(single, self.args.raw_duration, self.stop).await.map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// Sends one load and counts what falls into its window.
+    /// Sends one load and counts what falls into its window; `counted` is what the server ran before.
     async fn window(
         &self,
-        generator: &Rc<Generator>,
-        load: Load,
-        seed: u64,
-        cpu: &ServerCpu,
+        sending: &Sending<'_>,
+        counted: Option<RunCounts>,
     ) -> Result<Option<Measured>, String> {
+        let Sending { watch, asked, setting, seed, .. } = sending;
+        let load = asked.load(setting)?;
         let begin = Instant::now();
-        let window = (begin + self.args.warmup, begin + self.args.warmup + self.args.duration);
-        let deadline = Duration::from_millis(self.args.deadline_ms);
-        let recorder = Recorder::new(window, deadline, self.pool.items)?;
+        let opens = begin + setting.warmup;
+        let (lasts, gauge) = match asked {
+            Asked::Scenario(scenario) => (scenario.lasts(), scenario.gauge(setting, begin)),
+            _ => (self.args.duration, None),
+        };
+        let offered = match &load {
+            Load::Open(course) => Some(course.offered((setting.warmup, setting.warmup + lasts))),
+            Load::Closed(_) => None,
+        };
+        let objective = self.args.slo_ms.map(Duration::from_millis);
+        let window = (opens, opens + lasts);
+        let recorder = Recorder::new(window, objective, self.pool.items, gauge)?;
         let recorder = Rc::new(RefCell::new(recorder));
-        let sending = {
-            let (generator, recorder) = (Rc::clone(generator), Rc::clone(&recorder));
+        let sent = {
+            let (generator, seed) = (Rc::clone(sending.generator), *seed);
+            let recorder = Rc::clone(&recorder);
             tokio::task::spawn_local(async move {
                 generator.run(load, seed, begin, recorder).await;
             })
         };
         self.wait_until(window.0).await;
-        let opened = Instant::now();
-        let before = (cpu.read().await?, cpu::ProcessCpu::of_self(), cpu::machine_busy_us());
+        let (opened, before) = (Instant::now(), self.read(watch).await?);
         self.wait_until(window.1).await;
-        let closed = Instant::now();
-        let after = (cpu.read().await?, cpu::ProcessCpu::of_self(), cpu::machine_busy_us());
+        let (closed, after) = (Instant::now(), self.read(watch).await?);
         if closed < window.1 {
             recorder.borrow_mut().window.1 = closed;
         }
-        sending.await.map_err(|e| e.to_string())?;
+        sent.await.map_err(|e| e.to_string())?;
         let seconds = closed.saturating_duration_since(opened);
-        if seconds < SHORTEST.min(self.args.duration / 2) {
+        if seconds < SHORTEST.min(lasts / 2) {
             return Ok(None);
         }
-        let spent = cpu.spent(&before.0, &after.0);
-        let spent = Spent {
-            server_us: Some(spent.all_us).filter(|us| us.is_finite()),
-            besides_us: spent.besides_us.filter(|_| self.one_thread()),
+        let ran = watch.run_counts().await?.zip(counted).map(|(now, then)| now.since(then));
+        let spent = self.spent(watch, &before, &after);
+        let recorder = recorder.borrow();
+        let (counts, candidates) = (recorder.counts.clone(), self.pool.candidates);
+        let mut measured = measured(seconds.as_secs_f64(), candidates, counts, &spent);
+        measured.offered_per_s = offered;
+        measured.with_runs(ran);
+        if let Some(gauge) = &recorder.gauge {
+            measured.with_told(gauge.told(ran));
+        }
+        Ok(Some(measured))
+    }
+
+    async fn read(&self, watch: &ServerWatch) -> Result<Reading, String> {
+        Ok(Reading(watch.read().await?, cpu::ProcessCpu::of_self(), cpu::machine_busy_us()))
+    }
+
+    fn spent(&self, watch: &ServerWatch, before: &Reading, after: &Reading) -> Spent {
+        let server = watch.spent(&before.0, &after.0);
+        Spent {
+            server_us: Some(server.all_us).filter(|us| us.is_finite()),
+            besides_us: server.besides_us.filter(|_| self.one_thread()),
             generator_us: after.1.us_since(&before.1),
             machine_us: after.2.saturating_sub(before.2) as f64,
             processors: cpu::processors(),
-        };
-        let offered = match load {
-            Load::Open(rate) => Some(rate),
-            Load::Closed(_) => None,
-        };
-        let counts = recorder.borrow().counts.clone();
-        Ok(Some(measured(seconds.as_secs_f64(), offered, counts, spent)))
+            memory_bytes: server.memory_bytes,
+        }
     }
 
     /// Whether a run keeps to the thread that is named after the model.
@@ -307,11 +340,11 @@ impl Bench<'_> {
     fn report(
         &self,
         (load_average_before, users): (String, usize),
-        server: ServerFacts,
         results: Vec<Vec<Measured>>,
     ) -> Report {
         let (args, loads) = (self.args, self.args.loads());
         let points = loads.iter().zip(results).filter(|(_, results)| !results.is_empty());
+        let points: Vec<Point> = points.map(|(asked, all)| Point::of(asked.name(), all)).collect();
         Report {
             command: std::env::args().skip(1).collect(),
             seed: args.seed,
@@ -319,16 +352,18 @@ impl Bench<'_> {
             requests: self.pool.requests.len(),
             users,
             deadline_ms: args.deadline_ms,
+            objective_ms: args.slo_ms.unwrap_or(args.deadline_ms),
             machine: Machine {
                 processor: cpu::processor(),
                 processors: cpu::processors(),
                 load_average_before,
                 load_average_after: cpu::load_average(),
             },
-            server,
+            server: self.facts.clone(),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
             intra_op_threads: self.raw.as_ref().map(Raw::threads),
-            points: points.map(|(asked, all)| Point::of(asked.name(), all)).collect(),
+            meanings: meanings(&points),
+            points,
             cut_short: self.stop.is_cancelled(),
         }
     }

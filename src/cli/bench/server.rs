@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     cli::{
-        bench::cpu::ProcessCpu,
+        bench::cpu::{ProcessCpu, resident_bytes},
         client::{Client, Target, refusal},
     },
     transport::pb,
@@ -97,67 +97,120 @@ impl Drop for ChildServer {
     }
 }
 
-/// Where the processor time of the server is read.
-pub(super) enum ServerCpu {
-    /// A process of this machine, with the name that the threads of the measured model begin with.
-    Process(u32, String),
-    /// What the server says of itself.
-    Told(Box<Client>),
+/// Where the server is watched.
+pub(super) struct ServerWatch {
+    /// The process, where it is one of this machine, with what the names of the threads of the measured model begin with.
+    process: Option<(u32, String)>,
+    client: Client,
+    model: (String, u64),
 }
 
-/// Processor time of the server at one moment.
-pub(super) enum ServerReading {
-    Threads(ProcessCpu),
-    Total(u64),
+/// The server at one moment.
+#[derive(Debug)]
+pub(super) struct ServerReading {
+    threads: Option<ProcessCpu>,
+    cpu_us: u64,
+    memory_bytes: u64,
 }
 
-/// Processor time that the server spent between two readings, in microseconds.
+/// What the server did between two readings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerSpent {
-    /// All of it.
+    /// Processor time in microseconds.
     pub(super) all_us: f64,
-    /// On threads other than those that run the model, where threads can be told apart.
+    /// That on threads other than those that run the model, where threads can be told apart.
     pub(super) besides_us: Option<f64>,
+    /// Resident memory at both readings, in bytes; of a server elsewhere, the most that it has had.
+    pub(super) memory_bytes: (u64, u64),
 }
 
-impl ServerCpu {
-    /// Reads the threads of a child that runs `model`.
-    pub(super) fn of_child(server: &ChildServer, model: &str) -> Self {
-        let threads = format!("{model}/").chars().take(THREAD_NAME).collect();
-        Self::Process(server.pid(), threads)
+/// What of the model was run, where the server counts that.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct RunCounts {
+    pub(super) batches: u64,
+    pub(super) rows: u64,
+    pub(super) abandoned_rows: u64,
+    pub(super) elements: u64,
+    pub(super) padding: u64,
+}
+
+impl RunCounts {
+    /// What was run since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            batches: self.batches.saturating_sub(before.batches),
+            rows: self.rows.saturating_sub(before.rows),
+            abandoned_rows: self.abandoned_rows.saturating_sub(before.abandoned_rows),
+            elements: self.elements.saturating_sub(before.elements),
+            padding: self.padding.saturating_sub(before.padding),
+        }
+    }
+}
+
+impl ServerWatch {
+    /// Watches a server, by its process where it is a child of this one.
+    pub(super) async fn new(
+        child: Option<&ChildServer>,
+        target: &str,
+        model: &ServerFacts,
+    ) -> Result<Self, String> {
+        let threads = format!("{}/", model.model).chars().take(THREAD_NAME).collect();
+        Ok(Self {
+            process: child.map(|child| (child.pid(), threads)),
+            client: Target { target: target.to_owned() }.connect().await?,
+            model: (model.model.clone(), model.model_version),
+        })
     }
 
     /// Reads it now.
     pub(super) async fn read(&self) -> Result<ServerReading, String> {
-        match self {
-            Self::Process(pid, _) => Ok(ServerReading::Threads(ProcessCpu::of(*pid))),
-            Self::Told(client) => {
-                let mut info = client.info.clone();
-                let answer = info.get_server_info(pb::GetServerInfoRequest {}).await;
-                let answer = answer.map_err(|s| refusal(&s))?.into_inner();
-                Ok(ServerReading::Total(answer.process_cpu_us))
-            }
+        if let Some((pid, _)) = self.process {
+            let (threads, memory_bytes) = (Some(ProcessCpu::of(pid)), resident_bytes(pid));
+            return Ok(ServerReading { threads, cpu_us: 0, memory_bytes });
         }
+        let info = self.info().await?;
+        let (cpu_us, memory_bytes) = (info.process_cpu_us, info.process_peak_rss_bytes);
+        Ok(ServerReading { threads: None, cpu_us, memory_bytes })
+    }
+
+    /// What of the model was run so far.
+    pub(super) async fn run_counts(&self) -> Result<Option<RunCounts>, String> {
+        let info = self.info().await?;
+        let own = |model: &pb::ModelInfo| {
+            (model.name.as_str(), model.version) == (&self.model.0, self.model.1)
+        };
+        let counters = info.models.into_iter().find(own).and_then(|model| model.run_counters);
+        Ok(counters.map(|told| RunCounts {
+            batches: told.batches,
+            rows: told.rows,
+            abandoned_rows: told.abandoned_rows,
+            elements: told.elements,
+            padding: told.padding,
+        }))
+    }
+
+    async fn info(&self) -> Result<pb::GetServerInfoResponse, String> {
+        let mut info = self.client.info.clone();
+        let answer = info.get_server_info(pb::GetServerInfoRequest {}).await;
+        Ok(answer.map_err(|s| refusal(&s))?.into_inner())
     }
 
     /// What was spent between two readings.
     pub(super) fn spent(&self, before: &ServerReading, after: &ServerReading) -> ServerSpent {
-        match (self, before, after) {
-            (
-                Self::Process(_, model),
-                ServerReading::Threads(before),
-                ServerReading::Threads(after),
-            ) => {
+        let memory_bytes = (before.memory_bytes, after.memory_bytes);
+        match (&self.process, &before.threads, &after.threads) {
+            (Some((_, model)), Some(before), Some(after)) => {
                 let besides = |name: &str| !name.starts_with(model.as_str());
                 ServerSpent {
                     all_us: after.us_since(before),
                     besides_us: Some(after.us_of_threads(before, besides)),
+                    memory_bytes,
                 }
             }
-            (_, ServerReading::Total(before), ServerReading::Total(after)) => {
-                ServerSpent { all_us: after.saturating_sub(*before) as f64, besides_us: None }
+            _ => {
+                let all_us = after.cpu_us.saturating_sub(before.cpu_us) as f64;
+                ServerSpent { all_us, besides_us: None, memory_bytes }
             }
-            _ => ServerSpent { all_us: f64::NAN, besides_us: None },
         }
     }
 }
@@ -177,7 +230,7 @@ pub(super) struct ServerFacts {
 pub(super) async fn ask(
     target: &str,
     model: &str,
-) -> Result<(Client, pb::RankRequest, ServerFacts), String> {
+) -> Result<(pb::RankRequest, ServerFacts), String> {
     let mut client = Target { target: target.to_owned() }.connect().await?;
     let selector = pb::ModelSelector { name: model.to_owned(), selector: None };
     let asked = pb::GetExampleRequest { model: Some(selector) };
@@ -196,5 +249,5 @@ pub(super) async fn ask(
         device: latest.device,
         instances: latest.instances,
     };
-    Ok((client, example, facts))
+    Ok((example, facts))
 }
