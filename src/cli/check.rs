@@ -144,8 +144,9 @@ impl Report {
     fn invariance(&mut self, found: &Invariance, allowed: f64) {
         let bits = if found.bit_equal { "no bit" } else { "some bits" };
         let told = format!(
-            "{} cases in one run: largest difference {:.1e} of {allowed:.1e} allowed; their order changes {bits}",
-            found.cases, found.error
+            "{} cases in one run and each alone: largest difference {:.1e} of {allowed:.1e} allowed, \
+             ten best in another order in {}; other neighbours change {bits}",
+            found.cases, found.error, found.reordered
         );
         let passed = found.error <= allowed;
         self.failed += usize::from(!passed);
