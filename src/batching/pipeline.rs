@@ -99,6 +99,7 @@ fn run(
         };
         drop(turn);
         stages.shared.finished(number, size, ran.as_ref().map(|(_, took)| (waited, *took)));
+        stages.shared.wake();
         let _ = answer.send(Ran { batch, outputs, ran });
     }
 }

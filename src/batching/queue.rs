@@ -256,9 +256,21 @@ mod tests {
         result.map(|ran| ran.outputs[0].to_floats()).unwrap_or_default()
     }
 
+    /// One thread an instance, and three.
+    fn both_ways() -> [BatchOptions; 2] {
+        [Pipeline::Off, Pipeline::On].map(|pipeline| BatchOptions { pipeline, ..Default::default() })
+    }
+
     #[tokio::test]
     async fn rows_of_many_requests_share_batches_and_come_back_in_order() -> std::io::Result<()> {
-        let queue = queue(BatchOptions { max_batch_rows: 3, ..Default::default() }, 0.0)?;
+        for options in both_ways() {
+            share_and_come_back(BatchOptions { max_batch_rows: 3, ..options }).await?;
+        }
+        Ok(())
+    }
+
+    async fn share_and_come_back(options: BatchOptions) -> std::io::Result<()> {
+        let queue = queue(options, 0.0)?;
         let works: Vec<Vec<f32>> = (0..20u8)
             .map(|n| (0..n % 5 + 1).map(|row| f32::from(n * 10 + row) / 1e3).collect())
             .collect();
@@ -272,7 +284,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_spoilt_batch_spares_its_neighbours_and_the_next() -> std::io::Result<()> {
-        let queue = queue(BatchOptions::default(), 0.0)?;
+        for options in both_ways() {
+            spare_neighbours(options).await?;
+        }
+        Ok(())
+    }
+
+    async fn spare_neighbours(options: BatchOptions) -> std::io::Result<()> {
+        let queue = queue(options, 0.0)?;
         for (spoilt, told) in [(-2.0, "seeded"), (-1.0, "panicked"), (-3.0, "entries")] {
             let busy = rows(&[30.0], 5000);
             let (_, bad, good) = tokio::join!(
@@ -280,7 +299,8 @@ mod tests {
                 queue.run(rows(&[spoilt, 0.0], 5000)),
                 queue.run(rows(&[0.5], 5000))
             );
-            assert!(bad.is_err_and(|error| error.to_string().contains(told)), "{told}");
+            let wrong = bad.map_err(|error| error.to_string());
+            assert!(wrong.as_ref().is_err_and(|wrong| wrong.contains(told)), "{told}: {wrong:?}");
             if spoilt == -2.0 {
                 assert_eq!(answered(good), [1.0]);
             }
@@ -307,7 +327,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_expired_request_says_where_it_expired() -> std::io::Result<()> {
-        let queue = queue(BatchOptions::default(), 0.0)?;
+        for options in both_ways() {
+            say_where(options).await?;
+        }
+        Ok(())
+    }
+
+    async fn say_where(options: BatchOptions) -> std::io::Result<()> {
+        let queue = queue(options, 0.0)?;
         let (run, wait) = tokio::join!(queue.run(rows(&[300.0], 50)), async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             queue.run(rows(&[0.0], 20)).await
@@ -315,7 +342,8 @@ mod tests {
         assert!(matches!(run, Err(BatchError::ExpiredInRun)), "{run:?}");
         assert!(matches!(wait, Err(BatchError::ExpiredInQueue)), "{wait:?}");
         let begun = Instant::now();
-        assert!(queue.run(rows(&[0.0], 5000)).await.is_ok());
+        let next = queue.run(rows(&[0.0], 5000)).await;
+        assert!(next.is_ok(), "{next:?}");
         assert!(begun.elapsed() < Duration::from_millis(150), "the abandoned run was ended");
         Ok(())
     }

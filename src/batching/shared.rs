@@ -23,6 +23,8 @@ use crate::batching::{
 struct State {
     schedule: Schedule,
     closed: bool,
+    /// Threads that wait for news.
+    sleepers: usize,
 }
 
 /// What callers and instances of one model share; its lock is held for as long as a few jobs take to look at, never across a run.
@@ -51,7 +53,7 @@ impl Shared {
             buckets: Buckets::new(&options.length_buckets),
             counters: Counters::default(),
             device: turns.account(),
-            state: Mutex::new(State { schedule, closed: false }),
+            state: Mutex::new(State { schedule, closed: false, sleepers: 0 }),
             news: Condvar::new(),
         }
     }
@@ -72,9 +74,9 @@ impl Shared {
             return Err(BatchError::Stopped);
         }
         let admitted = state.schedule.admit(now, job, priority);
-        let idle = state.schedule.has_idle();
+        let sleepers = state.sleepers;
         drop(state);
-        if admitted.is_ok() && idle {
+        if admitted.is_ok() && sleepers > 0 {
             self.news.notify_one();
         }
         admitted
@@ -149,26 +151,34 @@ impl Shared {
         }
     }
 
-    /// Has another instance look, where one is free and something still waits.
+    /// Has another instance look, where one sleeps and something still waits.
     fn wake_another(&self, state: &State) {
-        if !state.schedule.is_empty() && state.schedule.has_idle() {
+        if !state.schedule.is_empty() && state.sleepers > 0 {
             self.news.notify_one();
         }
     }
 
+    /// Has whoever makes batches ready ahead look, since an instance is free earlier or later than was foreseen.
+    pub(super) fn wake(&self) {
+        self.news.notify_all();
+    }
+
     fn sleep<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         decision: Decision,
         now: Instant,
     ) -> MutexGuard<'a, State> {
-        match decision {
+        state.sleepers += 1;
+        let mut state = match decision {
             Decision::Wait(until) => {
                 let wait = until.saturating_duration_since(now);
                 self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
             }
             _ => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
-        }
+        };
+        state.sleepers -= 1;
+        state
     }
 
     /// Notes that instance `number` is done with a batch of that size; learns from it where it ran, having waited so long for its turn.
