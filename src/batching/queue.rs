@@ -227,6 +227,14 @@ mod tests {
 
     /// A queue of one instance, whose runs are said to take so many ms a row.
     fn queue(options: BatchOptions, ms_a_row: f64) -> std::io::Result<ModelQueue> {
+        queue_of(options, ms_a_row, (1, &Turns::new(1)))
+    }
+
+    fn queue_of(
+        options: BatchOptions,
+        ms_a_row: f64,
+        (instances, turns): (usize, &Arc<Turns>),
+    ) -> std::io::Result<ModelQueue> {
         let layout = BatchLayout {
             unit: Lead::Rows,
             inputs: vec![InputAxes::of(Lead::Rows)],
@@ -235,7 +243,7 @@ mod tests {
         };
         let point = CostPoint { size: 1, run_us: ms_a_row * 1e3 };
         let cost = CostTable::new(if ms_a_row > 0.0 { vec![point] } else { Vec::new() });
-        let instance = Box::new(Double(Signature::default(), Arc::default()));
+        let instance = |_| Box::new(Double(Signature::default(), Arc::default())) as Box<_>;
         let setup = QueueSetup {
             model: "double",
             inputs: &["x"],
@@ -244,7 +252,7 @@ mod tests {
             cost,
             pipelined: options.pipeline == Pipeline::On,
         };
-        ModelQueue::start(setup, vec![instance], &Turns::new(1))
+        ModelQueue::start(setup, (0..instances).map(instance).collect(), turns)
     }
 
     fn rows(values: &[f32], ms: u64) -> Work {
@@ -258,7 +266,8 @@ mod tests {
 
     /// One thread an instance, and three.
     fn both_ways() -> [BatchOptions; 2] {
-        [Pipeline::Off, Pipeline::On].map(|pipeline| BatchOptions { pipeline, ..Default::default() })
+        [Pipeline::Off, Pipeline::On]
+            .map(|pipeline| BatchOptions { pipeline, ..Default::default() })
     }
 
     #[tokio::test]
@@ -345,6 +354,18 @@ mod tests {
         let next = queue.run(rows(&[0.0], 5000)).await;
         assert!(next.is_ok(), "{next:?}");
         assert!(begun.elapsed() < Duration::from_millis(150), "the abandoned run was ended");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn models_that_share_a_device_never_hold_it_asleep() -> std::io::Result<()> {
+        let turns = Turns::new(1);
+        let start = || queue_of(BatchOptions::default(), 0.0, (2, &turns));
+        let queues = [start()?, start()?];
+        for round in 0..100 {
+            let works = (0..8).map(|n| queues[(round + n) % 2].run(rows(&[1.0], 2000)));
+            assert!(join_all(works).await.iter().all(Result::is_ok), "round {round}");
+        }
         Ok(())
     }
 

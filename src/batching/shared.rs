@@ -127,7 +127,11 @@ impl Shared {
                     }
                 },
                 (Decision::Sleep, _) if last => return None,
-                (decision, _) => state = self.sleep(state, decision, now),
+                (decision, unused) => {
+                    // A turn that is slept on is one that nobody has.
+                    drop(unused);
+                    state = self.sleep(state, decision, now);
+                }
             }
         }
     }

@@ -19,7 +19,8 @@ use crate::{
         job::{Job, Priority, Ran, Work},
         layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes},
         options::BatchOptions,
-        schedule::{Schedule, Taken},
+        outlook::Outlook,
+        schedule::{Asked, Schedule, Taken},
         units::Units,
     },
     deadline::Deadline,
@@ -226,7 +227,8 @@ fn play(requests: &[Request], options: &BatchOptions, (instances, fails): (usize
         coming += us(request.after_us);
         events.insert((coming, at as u64), None);
     }
-    loop {
+    for steps in 0.. {
+        assert!(steps < 1_000_000, "the queue is stuck");
         let again = world.step(events.is_empty());
         let next = events.first_key_value().map(|(key, _)| *key);
         match (again, next) {
@@ -362,4 +364,32 @@ fn a_low_priority_is_passed_and_does_not_starve() {
     let options = BatchOptions { max_queue_size: 100_000, ..BatchOptions::default() };
     let world = play(&merged(load), &options, (1, 0));
     assert_eq!(answered(&world, 1), 20);
+}
+
+#[test]
+fn what_can_be_scored_in_time_is_let_in_and_no_more() {
+    let mut world = World::new(&BatchOptions::default(), 1, 0);
+    let rows = |count: usize| Request {
+        after_us: 0,
+        lengths: vec![1; count],
+        due_us: 50_000,
+        priority: 2,
+        caller: 0,
+        leaves_us: None,
+    };
+    world.arrive(&rows(1500));
+    let outlook = |world: &World, rows: usize| {
+        let deadline = Deadline::after(world.now, us(50_000));
+        let caller = CallerName::default();
+        let asked = Asked { rows, deadline, priority: None, caller: &caller };
+        world.schedule.outlook(world.now, &asked)
+    };
+    assert!(matches!(outlook(&world, 1000), Outlook::InTime));
+    let Outlook::Partly { rows: can, late } = outlook(&world, 100_000) else {
+        panic!("100,000 rows take a second");
+    };
+    assert!(late.retry_after().is_some_and(|after| after > us(900_000)), "{late}");
+    assert!((1500..3000).contains(&can), "{can}: 0.8 of 50 ms less 16 ms, at 96 rows a ms");
+    assert!(world.arrive(&rows(100_000)).is_none());
+    assert!(world.arrive(&rows(can)).is_some());
 }

@@ -128,6 +128,9 @@ impl DeviceAccount {
         while !book.enter(self.model) {
             book = self.turns.news.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(book);
+        // Who stood behind this one may have a place too.
+        self.turns.news.notify_all();
         self.turn(came.elapsed())
     }
 

@@ -63,13 +63,15 @@ class Client:
             response_deserializer=reply.FromString,
         )
 
-    def rank(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
-        """Ranks; the fields are those of `RankRequest`, as plain Python values."""
-        return self.method(RANK_SERVICE, "Rank")(self.message("RankRequest", **fields), timeout=timeout)
+    def rank(self, timeout: float | None = TIMEOUT, caller: str | None = None, **fields: Any) -> Any:
+        """Ranks; the fields are those of `RankRequest`, as plain Python values; `caller` goes into the metadata."""
+        return self.rank_later(timeout, caller, **fields).result()
 
-    def rank_later(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+    def rank_later(self, timeout: float | None = TIMEOUT, caller: str | None = None, **fields: Any) -> Any:
         """Ranks without waiting; returns the call."""
-        return self.method(RANK_SERVICE, "Rank").future(self.message("RankRequest", **fields), timeout=timeout)
+        metadata = None if caller is None else [("podium-caller", caller)]
+        message = self.message("RankRequest", **fields)
+        return self.method(RANK_SERVICE, "Rank").future(message, timeout=timeout, metadata=metadata)
 
     def rank_raw(self, body: bytes) -> bytes:
         """Sends bytes as a `RankRequest`, whatever they are."""
@@ -81,6 +83,10 @@ class Client:
         """Ranks over one stream; returns the call, which gives the answers."""
         messages = (self.message("RankRequest", **fields) for fields in requests)
         return self.method(RANK_SERVICE, "RankStream")(messages, timeout=timeout)
+
+    def run_counters(self, model: str) -> Any:
+        """Returns what the server says was run of a model, in its highest version."""
+        return [info.run_counters for info in self.info().models if info.name == model][-1]
 
     def info(self) -> Any:
         """Returns what the server says of itself."""

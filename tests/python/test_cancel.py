@@ -34,8 +34,10 @@ def test_a_caller_that_leaves_stops_nobody_else(log: Path, how: str) -> None:
         started = time.monotonic()
         assert len(client.rank(**slow(1), timeout=30).items) == 2
         took = time.monotonic() - started
+        counters = client.run_counters("slow-ranker")
         client.close()
         assert server.process.poll() is None, server.output()
+    assert counters.abandoned_rows <= 2 * 2, "more ran than the instances had begun"
     # Ten runs of two seconds would take twenty: those whose caller left never ran.
     assert took < 12
 
