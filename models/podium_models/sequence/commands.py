@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,13 @@ def data_of(run: Path) -> Interactions:
     return load_interactions(run / PREPARED)
 
 
+def seeds_of(text: str) -> list[int]:
+    """Parses ``--seeds``."""
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise ValueError(f"--seeds {text!r}: write whole numbers, as in 1,2,3")
+    return [int(one) for one in text.split(",")]
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Trains, or resumes, a model for each seed and writes graphs and curves."""
     from podium_models.sequence.config import Config, with_recipe
@@ -84,8 +92,10 @@ def train(arguments: argparse.Namespace) -> None:
     recipe = arguments.recipe or "best"
     config = with_recipe(read_config(arguments.run, Config()), recipe)
     config = override(config, arguments.set)
-    seeds = [int(one) for one in (arguments.seeds or str(config.train.seed)).split(",")]
-    train_run(arguments.run, data_of(arguments.run), config, arguments.name or recipe, seeds)
+    name, seeds = arguments.name or recipe, seeds_of(arguments.seeds or str(config.train.seed))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"--name {name!r}: write letters, digits, - _ . and no - _ . first")
+    train_run(arguments.run, data_of(arguments.run), config, name, seeds)
 
 
 def objective(run: Path, settings: list[str], trial_dir: Path) -> float:

@@ -110,7 +110,7 @@ def train(arguments: argparse.Namespace) -> None:
         write_config(arguments.run, KIND, config)
         from podium_models.text.attributes.train import train_head
 
-        train_head(arguments.run, config)
+        train_head(arguments.run, arguments.run, config)
         return
     from podium_models.text.data.prepared import load_prepared
     from podium_models.text.training.teacher import train_teacher
@@ -137,6 +137,32 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from podium_models.text.evaluation.served import evaluate_served
 
     evaluate_served(arguments.models, prepared, config, arguments.target, arguments.requests)
+
+
+def objective(run: Path, settings: list[str], trial_dir: Path) -> float:
+    """Trains with some settings on a run's data; returns what its validation data say.
+
+    That is the NDCG@10 of the teacher, mean over folds of their best, or the micro F1 of the head
+    of attributes. Settings that would change the prepared data raise ``ValueError``.
+    """
+    config = read_config(run, Config())
+    changed = override(config, settings)
+    if changed.data != config.data or fixed_of(changed) != fixed_of(config):
+        raise ValueError("a trial shares the run's prepared data: tune what `train` uses alone")
+    write_config(trial_dir, KIND, changed)
+    if is_attributes(run):
+        from podium_models.text.attributes.train import train_head
+
+        return train_head(run, trial_dir, changed)
+    from podium_models.text.data.prepared import load_prepared
+    from podium_models.text.training.teacher import try_teacher
+
+    return try_teacher(trial_dir, load_prepared(run), changed)
+
+
+def fixed_of(config: Config) -> tuple[object, ...]:
+    """Returns the settings of attributes that `prepare` used."""
+    return config.attributes.seed, config.attributes.support, config.attributes.labels
 
 
 def export(arguments: argparse.Namespace) -> None:
