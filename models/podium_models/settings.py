@@ -90,6 +90,12 @@ def read_config(run: Path, empty: Settings) -> Settings:
     return from_json((run / CONFIG).read_text(encoding="utf-8"), empty)
 
 
+def require_kind(run: Path, kind: str) -> None:
+    """Raises ``ValueError`` where a run of another kind stands in the way of `prepare`."""
+    if (run / CONFIG).is_file() and kind_of(run) != kind:
+        raise ValueError(f"{run} is a run of the kind {kind_of(run)!r}; name another with --run")
+
+
 def kind_of(run: Path) -> str:
     """Returns the kind of a run; one that was never prepared raises ``FileNotFoundError``."""
     path = run / CONFIG

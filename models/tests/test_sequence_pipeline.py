@@ -157,6 +157,16 @@ def test_train_evaluate_export(tmp_path):
         best_trained(run, "other-1")
 
 
+def test_what_cannot_be_measured_is_refused(tmp_path):
+    run, data = tmp_path / "shop", cycles(items=8)
+    train_run(run, data, config(), "best", [1])
+    with pytest.raises(ValueError, match="leave out --sampled"):
+        evaluate_run(run, data, None, True)
+    untested = dataclasses.replace(data, validation_ends=data.offsets[1:])
+    with pytest.raises(ValueError, match="no user has a test item"):
+        evaluate_run(run, untested, None, False)
+
+
 def test_an_empty_history_is_the_unknown_shopper(tmp_path):
     data = cycles()
     train_one(tmp_path / "one", data, config())

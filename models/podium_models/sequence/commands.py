@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium_models.settings import CONFIG, kind_of, override, write_config
+from podium_models.settings import override, require_kind, write_config
 
 if TYPE_CHECKING:
     from podium_models.sequence.data.interactions import Interactions
@@ -33,8 +33,7 @@ def prepare_interactions(arguments: argparse.Namespace) -> None:
     from podium_models.sequence.data.render import to_lines
 
     run = arguments.run
-    if (run / CONFIG).is_file() and kind_of(run) != KIND:
-        raise ValueError(f"{run} is a run of the kind {kind_of(run)!r}; name another with --run")
+    require_kind(run, KIND)
     config = override(Config(), arguments.set)
     data = prepare(run, options_of(arguments))
     print(*to_lines(data.report), f"the data report is {run / PREPARED / MARKDOWN}", sep="\n")
@@ -58,8 +57,6 @@ def add_options(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "export":
         text = "sequence: the trained model (default: the best on validation)"
         parser.add_argument("--trained", metavar="NAME", help=text)
-        text = "sequence: ship the graphs that `compress` made by this method"
-        parser.add_argument("--compressed", metavar="METHOD", help=text)
         text = "sequence: ship histories with the test items (default: end before them)"
         parser.add_argument("--whole-histories", action="store_true", help=text)
     if command in ("evaluate", "export"):

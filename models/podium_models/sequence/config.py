@@ -70,7 +70,7 @@ class TrainConfig:
     mask_rate: float = 0.2
     teacher: str = ""
     teacher_weight: float = 0.5
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         counts = ("negatives", "epochs", "batch_size", "validate_every", "validation_users")
