@@ -128,6 +128,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_compress(commands)
     export = add_command(commands, "export", "write the bundles that Podium serves")
+    text = "ship the graphs that `compress` made by this method (text: always int8-dynamic)"
+    export.add_argument("--compressed", metavar="METHOD", help=text)
     for command in (evaluate, export):
         command.add_argument(
             "--models", type=Path, default=HOME, help="the model repository the bundles are in"

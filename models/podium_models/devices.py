@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sized
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -43,6 +44,21 @@ def training_place(threads: int) -> Place:
         return Place(torch.device("cpu"), rank, world)
     torch.cuda.set_device(local)
     return Place(torch.device("cuda", local), rank, world)
+
+
+def wait_for_all(place: Place) -> None:
+    """Returns when every process has come here; at once where there is one."""
+    if place.world > 1:
+        torch.distributed.barrier()
+
+
+def require_batches(batches: Sized, place: Place) -> None:
+    """Raises ``ValueError`` where none of an epoch's batches falls to a process."""
+    if len(batches) == 0:
+        raise ValueError(
+            f"an epoch has fewer batches than the {place.world} processes; start fewer of them, "
+            "or make batches smaller"
+        )
 
 
 def average_gradients(module: torch.nn.Module, place: Place) -> None:

@@ -8,7 +8,9 @@ import pytest
 from podium_models.bundle.vocabulary import Vocabulary
 from podium_models.ranker.config import KIND, Config
 from podium_models.ranker.data.prepared import load_prepared, save_prepared
+from podium_models.sequence.config import Config as SequenceConfig
 from podium_models.settings import from_json, override, to_json
+from podium_models.text.config import Config as TextConfig
 
 
 def test_settings_survive_json():
@@ -21,6 +23,27 @@ def test_settings_survive_json():
 def test_unknown_settings_are_refused(setting):
     with pytest.raises(ValueError, match="unknown setting"):
         override(Config(), [setting])
+
+
+def test_a_value_of_another_type_is_refused_with_its_name():
+    with pytest.raises(ValueError, match=r"train\.epochs: invalid literal"):
+        override(Config(), ["train.epochs=many"])
+
+
+@pytest.mark.parametrize("config", [Config(), SequenceConfig(), TextConfig()])
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_a_value_out_of_bounds_is_refused_with_its_name(config, value):
+    with pytest.raises(ValueError, match=rf"train\.epochs {value} is not at least 1"):
+        override(config, [f"train.epochs={value}"])
+    with pytest.raises(ValueError, match=r"train\.learning_rate nan is not at least 0"):
+        override(config, ["train.learning_rate=nan"])
+
+
+def test_settings_of_a_section_are_checked_together():
+    model = override(SequenceConfig(), ["model.width=15", "model.heads=3"]).model
+    assert (model.width, model.heads) == (15, 3)
+    with pytest.raises(ValueError, match="multiple"):
+        override(SequenceConfig(), ["model.width=15"])
 
 
 def test_vocabulary_starts_at_two_and_knows_the_unknown():

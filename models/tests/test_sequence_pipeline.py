@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import tomllib
 
 import numpy as np
@@ -89,6 +91,36 @@ def test_other_settings_do_not_go_on(tmp_path):
         train_one(tmp_path / "one", cycles(), config("train.learning_rate=0.1"))
 
 
+def test_settings_that_failed_at_once_are_in_nobodys_way(tmp_path):
+    data = cycles()
+    empty = dataclasses.replace(data, train_ends=data.offsets[:-1])
+    with pytest.raises(ValueError, match="no user has two events"):
+        train_one(tmp_path / "one", empty, Config())
+    train_one(tmp_path / "one", data, config())
+
+
+def test_two_processes_share_an_epoch_and_only_the_first_writes(tmp_path):
+    save_interactions(cycles(), tmp_path / "prepared")
+    write_config(tmp_path, "sequence", Config())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc-per-node", "2", "-m", "podium_models", "--"]
+    settings = [part for one in TINY for part in ("--set", one)]
+    command = [*launch, "train", "--run", str(tmp_path), *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("graphs are in") == 1
+    assert (tmp_path / "trained" / "best-1" / "graphs" / "ranker.onnx").is_file()
+    done = subprocess.run(
+        [*command, "--name", "few", "--set", "train.batch_size=60"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "fewer batches than the 2 processes" in done.stderr
+
+
 def test_patience_ends_a_run(tmp_path):
     wanted = config("train.learning_rate=0", "train.epochs=50", "train.patience=2")
     train_one(tmp_path / "one", cycles(), wanted)
@@ -123,6 +155,16 @@ def test_train_evaluate_export(tmp_path):
     assert "ndcg@10" in card
     with pytest.raises(FileNotFoundError, match="train"):
         best_trained(run, "other-1")
+
+
+def test_what_cannot_be_measured_is_refused(tmp_path):
+    run, data = tmp_path / "shop", cycles(items=8)
+    train_run(run, data, config(), "best", [1])
+    with pytest.raises(ValueError, match="leave out --sampled"):
+        evaluate_run(run, data, None, True)
+    untested = dataclasses.replace(data, validation_ends=data.offsets[1:])
+    with pytest.raises(ValueError, match="no user has a test item"):
+        evaluate_run(run, untested, None, False)
 
 
 def test_an_empty_history_is_the_unknown_shopper(tmp_path):

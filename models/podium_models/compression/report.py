@@ -65,6 +65,15 @@ def to_markdown(comparison: Comparison) -> str:
     return "\n".join([*lines, *notes]) + "\n"
 
 
+def card_section(graphs: Path) -> str:
+    """Returns what a model card says of compressed graphs; nothing where they are as trained."""
+    path = graphs / TABLE
+    if not path.is_file():
+        return ""
+    text = "The graphs are compressed; all other measurements here are those before it."
+    return f"\n## Compression\n\n{text}\n\n{path.read_text(encoding='utf-8')}"
+
+
 def write_report(directory: Path, comparison: Comparison) -> None:
     """Writes ``compression.json`` and ``compression.md`` and prints the table."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium_models.ranker.config import KIND, BundleConfig, Config
 from podium_models.ranker.data.prepared import Prepared, load_prepared
-from podium_models.settings import override, read_config, write_config
+from podium_models.settings import override, read_config, require_kind, write_config
 
 MAX_WORD = 60
 """Characters of the words that descriptions use."""
@@ -56,6 +56,7 @@ def prepare_grocery(arguments: argparse.Namespace) -> None:
     from podium_models.ranker.data.journey import data_directory, read_journey
     from podium_models.ranker.prepare import prepare
 
+    require_kind(arguments.run, KIND)
     config = override(Config(), arguments.set)
     tell(prepare(arguments.run, read_journey(data_directory()), config).report)
 
@@ -69,6 +70,7 @@ def prepare_purchases(arguments: argparse.Namespace) -> None:
 
     names = BundleConfig(arguments.name, arguments.things, arguments.shopper)
     require_names(names)
+    require_kind(arguments.run, KIND)
     files = ShopFiles(
         tuple(arguments.purchases),
         arguments.products,
@@ -121,7 +123,7 @@ def export(arguments: argparse.Namespace) -> None:
     from podium_models.ranker.export import bundle
 
     prepared, config = prepared_of(arguments.run)
-    bundle.export(arguments.run, prepared, config, arguments.models)
+    bundle.export(arguments.run, prepared, config, arguments.models, arguments.compressed)
 
 
 def objective(run: Path, settings: list[str], trial_dir: Path) -> float:

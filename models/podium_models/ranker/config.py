@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+from podium_models.settings import require_between
+
 KIND = "ranker"
+
+ANY = math.inf
 
 FIRST_CUTOFF = 4
 """The first week at whose end histories are cut: earlier ones say little."""
@@ -45,6 +50,11 @@ class DataConfig:
     popularity_weeks: int = 8
     never_bought_days: float = 365.0
 
+    def __post_init__(self) -> None:
+        counts = ("min_purchases", "history_events", "candidates", "popularity_weeks")
+        rest = {"own_candidates": (0.0, ANY), "never_bought_days": (0.0, ANY)}
+        require_between("data", self, dict.fromkeys(counts, (1.0, ANY)) | rest)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -57,6 +67,12 @@ class ModelConfig:
     states: int = 4
     max_length: int = 128
     dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        sizes = ("width", "heads", "encoder_layers", "ranker_layers", "states", "max_length")
+        require_between("model", self, dict.fromkeys(sizes, (1.0, ANY)) | {"dropout": (0, 1)})
+        if self.width % self.heads:
+            raise ValueError(f"model.width {self.width} is no multiple of heads {self.heads}")
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,15 @@ class TrainConfig:
     item_dropout: float = 0.3
     week_dropout: float = 0.5
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        counts = ("epochs", "examples_per_epoch", "batch_size", "rows_per_example")
+        bounds = dict.fromkeys((*counts, "next_item_negatives", "threads"), (1.0, ANY))
+        shares = ("oov_rate", "item_dropout", "week_dropout")
+        weights = ("listwise_weight", "department_weight", "category_weight", "next_item_weight")
+        rates = ("learning_rate", "table_speed", "interest_speed", "weight_decay", "seed")
+        bounds |= dict.fromkeys(shares, (0.0, 1.0))
+        require_between("train", self, bounds | dict.fromkeys((*weights, *rates), (0.0, ANY)))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from podium_models.bundle.vocabulary import FIRST, OUT_OF_VOCABULARY, Vocabulary
+from podium_models.data_sum import require_same_data, sum_of, write_sum
 from podium_models.ranker.config import FIRST_CUTOFF, KIND, Config
 from podium_models.ranker.data.histories import build_histories
 from podium_models.ranker.data.item_features import build_item_features
@@ -153,8 +155,14 @@ def item_vectors(
 
 
 def prepare(run: Path, journey: Journey, config: Config) -> Prepared:
-    """Prepares a run directory: writes ``config.json`` and ``prepared/``."""
-    prepared = build_prepared(journey, config)
+    """Prepares a run directory: writes ``config.json`` and ``prepared/``.
+
+    Raises ``ValueError`` where the run holds a model that was trained on other data.
+    """
+    prepared, directory = build_prepared(journey, config), run / "prepared"
+    found = sum_of(dataclasses.replace(prepared, report={}), config.split)
+    require_same_data(directory, found, [run / "latest.pt"])
     write_config(run, KIND, config)
-    save_prepared(prepared, run / "prepared")
+    save_prepared(prepared, directory)
+    write_sum(directory, found)
     return prepared

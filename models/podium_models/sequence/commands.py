@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium_models.settings import CONFIG, kind_of, override, write_config
+from podium_models.settings import override, require_kind, write_config
 
 if TYPE_CHECKING:
     from podium_models.sequence.data.interactions import Interactions
@@ -32,8 +33,7 @@ def prepare_interactions(arguments: argparse.Namespace) -> None:
     from podium_models.sequence.data.render import to_lines
 
     run = arguments.run
-    if (run / CONFIG).is_file() and kind_of(run) != KIND:
-        raise ValueError(f"{run} is a run of the kind {kind_of(run)!r}; name another with --run")
+    require_kind(run, KIND)
     config = override(Config(), arguments.set)
     data = prepare(run, options_of(arguments))
     print(*to_lines(data.report), f"the data report is {run / PREPARED / MARKDOWN}", sep="\n")
@@ -57,8 +57,6 @@ def add_options(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "export":
         text = "sequence: the trained model (default: the best on validation)"
         parser.add_argument("--trained", metavar="NAME", help=text)
-        text = "sequence: ship the graphs that `compress` made by this method"
-        parser.add_argument("--compressed", metavar="METHOD", help=text)
         text = "sequence: ship histories with the test items (default: end before them)"
         parser.add_argument("--whole-histories", action="store_true", help=text)
     if command in ("evaluate", "export"):
@@ -75,6 +73,13 @@ def data_of(run: Path) -> Interactions:
     return load_interactions(run / PREPARED)
 
 
+def seeds_of(text: str) -> list[int]:
+    """Parses ``--seeds``."""
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise ValueError(f"--seeds {text!r}: write whole numbers, as in 1,2,3")
+    return [int(one) for one in text.split(",")]
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Trains, or resumes, a model for each seed and writes graphs and curves."""
     from podium_models.sequence.config import Config, with_recipe
@@ -84,8 +89,10 @@ def train(arguments: argparse.Namespace) -> None:
     recipe = arguments.recipe or "best"
     config = with_recipe(read_config(arguments.run, Config()), recipe)
     config = override(config, arguments.set)
-    seeds = [int(one) for one in (arguments.seeds or str(config.train.seed)).split(",")]
-    train_run(arguments.run, data_of(arguments.run), config, arguments.name or recipe, seeds)
+    name, seeds = arguments.name or recipe, seeds_of(arguments.seeds or str(config.train.seed))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"--name {name!r}: write letters, digits, - _ . and no - _ . first")
+    train_run(arguments.run, data_of(arguments.run), config, name, seeds)
 
 
 def objective(run: Path, settings: list[str], trial_dir: Path) -> float:

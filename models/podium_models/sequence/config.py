@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-from podium_models.settings import override
+from podium_models.settings import override, require_between
 
 KIND = "sequence"
+
+ANY = math.inf
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class ModelConfig:
     dense: bool = True
 
     def __post_init__(self) -> None:
+        sizes = ("width", "heads", "layers", "expansion", "max_length")
+        bounds = dict.fromkeys(sizes, (1.0, ANY))
+        require_between("model", self, bounds | {"dropout": (0, 1), "temperature": (1e-3, ANY)})
         if self.width % self.heads:
             raise ValueError(f"model.width {self.width} is no multiple of heads {self.heads}")
         if self.similarity not in ("dot", "cosine"):
@@ -64,9 +70,17 @@ class TrainConfig:
     mask_rate: float = 0.2
     teacher: str = ""
     teacher_weight: float = 0.5
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
+        counts = ("negatives", "epochs", "batch_size", "validate_every", "validation_users")
+        shares = ("item_dropout", "average", "mask_rate", "teacher_weight")
+        others = ("seed", "learning_rate", "weight_decay", "patience", "masked_epochs")
+        bounds = dict.fromkeys((*counts, "threads"), (1.0, ANY))
+        bounds |= dict.fromkeys(shares, (0.0, 1.0)) | dict.fromkeys(others, (0.0, ANY))
+        require_between("train", self, bounds)
+        if self.masked_epochs >= self.epochs:
+            raise ValueError("train.epochs holds train.masked_epochs and has to be larger")
         if self.loss not in ("bce", "sampled", "full"):
             raise ValueError(f"train.loss {self.loss!r} is none of bce, sampled, full")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from podium_models.settings import CONFIG, kind_of, override, read_config, write_config
+from podium_models.settings import override, read_config, require_kind, write_config
 from podium_models.text.config import KIND, Config
 
 
@@ -48,19 +48,13 @@ def add_prepare(sorts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.set_defaults(call=prepare_attributes)
 
 
-def check_kind(run: Path) -> None:
-    """Raises ``ValueError`` where a run of another kind stands in the way."""
-    if (run / CONFIG).is_file() and kind_of(run) != KIND:
-        raise ValueError(f"{run} is a run of the kind {kind_of(run)!r}; name another with --run")
-
-
 def prepare_judgements(arguments: argparse.Namespace) -> None:
     """Cleans products and ratings, deals folds, writes the report."""
     from podium_models.text import prepare
     from podium_models.text.data.judgements import RatingColumns
     from podium_models.text.data.products import Columns
 
-    check_kind(arguments.run)
+    require_kind(arguments.run, KIND)
     given = arguments
     ratings = RatingColumns(given.query_column, given.item_column, given.rating_column)
     columns = (ratings, Columns(given.id, given.title, given.brand, given.description))
@@ -88,7 +82,7 @@ def prepare_attributes(arguments: argparse.Namespace) -> None:
     from podium_models.text.attributes.data import prepare
     from podium_models.text.data.products import Columns
 
-    check_kind(arguments.run)
+    require_kind(arguments.run, KIND)
     given = arguments
     columns = Columns(given.id, given.title, given.brand, given.description)
     config = override(Config(), given.set)
@@ -110,7 +104,7 @@ def train(arguments: argparse.Namespace) -> None:
         write_config(arguments.run, KIND, config)
         from podium_models.text.attributes.train import train_head
 
-        train_head(arguments.run, config)
+        train_head(arguments.run, arguments.run, config)
         return
     from podium_models.text.data.prepared import load_prepared
     from podium_models.text.training.teacher import train_teacher
@@ -139,10 +133,38 @@ def evaluate(arguments: argparse.Namespace) -> None:
     evaluate_served(arguments.models, prepared, config, arguments.target, arguments.requests)
 
 
+def objective(run: Path, settings: list[str], trial_dir: Path) -> float:
+    """Trains with some settings on a run's data; returns what its validation data say.
+
+    That is the NDCG@10 of the teacher, mean over folds of their best, or the micro F1 of the head
+    of attributes. Settings that would change the prepared data raise ``ValueError``.
+    """
+    config = read_config(run, Config())
+    changed = override(config, settings)
+    if changed.data != config.data or fixed_of(changed) != fixed_of(config):
+        raise ValueError("a trial shares the run's prepared data: tune what `train` uses alone")
+    write_config(trial_dir, KIND, changed)
+    if is_attributes(run):
+        from podium_models.text.attributes.train import train_head
+
+        return train_head(run, trial_dir, changed)
+    from podium_models.text.data.prepared import load_prepared
+    from podium_models.text.training.teacher import try_teacher
+
+    return try_teacher(trial_dir, load_prepared(run), changed)
+
+
+def fixed_of(config: Config) -> tuple[object, ...]:
+    """Returns the settings of attributes that `prepare` used."""
+    return config.attributes.seed, config.attributes.support, config.attributes.labels
+
+
 def export(arguments: argparse.Namespace) -> None:
     """Writes the bundle that ``model.bundle`` names."""
     from podium_models.text.data.prepared import load_prepared
     from podium_models.text.export.bundle import export as export_bundle
 
+    if arguments.compressed not in (None, "int8-dynamic"):
+        raise ValueError(f"--compressed {arguments.compressed}: a text run ships int8-dynamic")
     config = read_config(arguments.run, Config())
     export_bundle(arguments.run, load_prepared(arguments.run), config, arguments.models)

@@ -130,12 +130,15 @@ def compress_encoder(
     run: Path, prepared: Prepared, config: Config, given: argparse.Namespace
 ) -> None:
     """Prunes vocabulary or neurons without training, or distils a student, against the teacher."""
+    from podium_models.devices import training_place
     from podium_models.text.training import export, student
 
     if given.method == "distil":
         if config.model.form != BI:
             raise ValueError("distil knows bi-encoders; set model.form=bi and train again")
         student.make_student(run, prepared, config)
+        if not training_place(config.train.threads).first:
+            return
         after_graphs = export.write_student_graphs(run, prepared, config)
     else:
         after_graphs = export.write_pruned_graphs(run, prepared, config, given.method)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+from podium_models.settings import require_between
 from podium_models.text.names import NAME
 
 KIND = "text"
+
+ANY = math.inf
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,10 @@ class DataConfig:
     seed: int = 11
     max_rating: int = 3
     longest_text: int = 4000
+
+    def __post_init__(self) -> None:
+        bounds = {"folds": (2.0, ANY), "seed": (0.0, ANY), "max_rating": (1.0, ANY)}
+        require_between("data", self, bounds | {"longest_text": (1.0, ANY)})
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,10 @@ class ModelConfig:
     vocabulary: int = 13_500
     query_tokens: int = 32
     product_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        sizes = ("ffn", "vocabulary", "query_tokens", "product_tokens")
+        require_between("model", self, dict.fromkeys(sizes, (1.0, ANY)))
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,14 @@ class TrainConfig:
     threads: int = 1
     mixed: bool = True
 
+    def __post_init__(self) -> None:
+        counts = ("epochs", "lists_per_step", "rows_per_list", "threads")
+        others = ("seed", "tuned_blocks", "negatives", "learning_rate", "block_learning_rate")
+        weights = ("pointwise_weight", "pairwise_weight", "pull", "patience")
+        bounds = dict.fromkeys(counts, (1.0, ANY)) | dict.fromkeys((*others, *weights), (0.0, ANY))
+        bounds |= {"temperature": (1e-3, ANY), "validation_share": (0.0, 0.9)}
+        require_between("train", self, bounds)
+
 
 @dataclass(frozen=True)
 class DistilConfig:
@@ -65,6 +85,10 @@ class DistilConfig:
     epochs: int = 4
     learning_rate: float = 5e-4
     batch_tokens: int = 1536
+
+    def __post_init__(self) -> None:
+        bounds = {"seed": (0.0, ANY), "epochs": (1.0, ANY), "learning_rate": (0.0, ANY)}
+        require_between("distil", self, bounds | {"batch_tokens": (1.0, ANY)})
 
 
 @dataclass(frozen=True)
@@ -78,6 +102,11 @@ class AttributeConfig:
     epochs: int = 30
     hidden: int = 256
     learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        bounds = dict.fromkeys(("support", "labels", "epochs", "hidden"), (1.0, ANY))
+        bounds |= dict.fromkeys(("seed", "learning_rate"), (0.0, ANY))
+        require_between("attributes", self, bounds)
 
 
 @dataclass(frozen=True)

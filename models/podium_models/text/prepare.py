@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from podium_models.data_sum import require_same_data, sum_of, write_sum
 from podium_models.settings import write_config
 from podium_models.text.config import KIND, Config
 from podium_models.text.data.judgements import (
@@ -57,7 +58,10 @@ def prepare_judgements(
     cleaned = clean_products(read_all(products), columns[1], data.longest_text)
     given = read_ratings(read_table(ratings), columns[0], data.max_rating)
     judged = clean_judgements(given, cleaned.table["item"], data.folds, data.seed)
+    found = sum_of(cleaned.table, judged.table)
+    require_same_data(run / "prepared", found, (run / "teacher").glob("*.pt"))
     save_prepared(run, cleaned, judged)
+    write_sum(run / "prepared", found)
     counts = {**cleaned.counts, **judged.counts}
     write_report(run, counts, NOTES)
     lengths = token_lengths(cleaned, judged)

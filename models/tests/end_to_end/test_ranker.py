@@ -79,6 +79,25 @@ def test_the_model_learns_who_buys_what(folder):
         assert metrics["interest"][label]["auc"]["gain over popularity"]["mean"] > 0.0
 
 
+def test_compressed_graphs_are_exported(folder):
+    run, method = folder / "run", "int8-static"
+    train_models("compress", "--run", run, "--method", method, "--max-loss", "0.1")
+    given = ("export", "--run", run, "--models", folder / "small")
+    train_models(*given, "--compressed", method)
+    for bundle in sorted((folder / "small").glob("*/1")):
+        podium("check", bundle)
+        assert f"| {method} |" in (bundle / "MODEL_CARD.md").read_text()
+    served = folder / "small" / "corner-ranker" / "1" / "model.onnx"
+    compressed = run / f"graphs-{method}" / "ranker.onnx"
+    assert served.read_bytes() == compressed.read_bytes()
+
+
+def test_settings_are_tuned(folder):
+    (folder / "space.toml").write_text("[train]\nepochs = [1]\n[model]\nstates = [2, 3]\n")
+    train_models("tune", "--run", folder / "run", "--space", folder / "space.toml", "--trials", "1")
+    assert json.loads((folder / "run" / "tune" / "best.json").read_text())["value"] > 0
+
+
 def test_the_bundles_are_served_as_they_were_measured(folder):
     repository = folder / "models"
     for bundle in sorted(repository.glob("*/1")):

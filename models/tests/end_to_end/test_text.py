@@ -100,6 +100,14 @@ def test_a_student_is_served_as_it_was_measured(folder):
         assert all(item in told for item, _ in rows)
 
 
+def test_settings_of_fine_tuning_are_tuned(folder):
+    run = folder / "run"
+    (folder / "space.toml").write_text("[train]\nepochs = [1]\ntuned_blocks = [0, 1]\n")
+    train_models("tune", "--run", run, "--space", folder / "space.toml", "--method", "grid")
+    best = json.loads((run / "tune" / "best.json").read_text())
+    assert best["value"] > 0.9
+
+
 def test_a_cross_encoder_is_served_as_it_was_measured(folder):
     run, models = folder / "cross", folder / "cross-models"
     prepare(folder, run, "model.form=cross", "model.bundle=tiny-cross")

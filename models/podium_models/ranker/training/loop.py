@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from podium_models.devices import Place, average_gradients
+from podium_models.devices import Place, average_gradients, require_batches
 from podium_models.nn.average import WeightAverage
 from podium_models.ranker.config import Config, TrainConfig
 from podium_models.ranker.data.prepared import Prepared
@@ -91,6 +91,7 @@ def train_epoch(
     torch.manual_seed(train.seed * 1000 + epoch + 500 * place.rank)
     random = np.random.default_rng([train.seed, epoch, 1 + place.rank])
     batches = shared_out(list(epoch_batches(source, train, config.model.max_length, epoch)), place)
+    require_batches(batches, place)
     shares, sums = item_shares(source).to(place.device), np.zeros(len(Losses._fields))
     model.train()
     label = f"epoch {epoch + 1}/{train.epochs}"

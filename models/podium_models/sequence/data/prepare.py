@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import shutil
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from podium_models.bundle.vocabulary import Vocabulary
+from podium_models.data_sum import require_same_data, sum_of, write_sum
 from podium_models.sequence.data.assemble import assemble
 from podium_models.sequence.data.core import Core, find_core
 from podium_models.sequence.data.interactions import (
@@ -123,15 +125,25 @@ def write_report(data: Interactions, directory: Path) -> None:
     (directory / MARKDOWN).write_text(to_markdown(data.report, plots), encoding="utf-8")
 
 
+def learnt_from(data: Interactions) -> str:
+    """Returns the sum of what models learn from: neither pseudonyms nor texts."""
+    return sum_of(dataclasses.replace(data, users=(), items_table=pl.DataFrame(), report={}))
+
+
 def prepare(run: Path, options: Options) -> Interactions:
-    """Prepares a run directory; what an interrupted run leaves is not taken for a finished one."""
+    """Prepares a run directory; what an interrupted run leaves is not taken for a finished one.
+
+    Raises ``ValueError`` where the run holds models that were trained on other data.
+    """
     run.mkdir(parents=True, exist_ok=True)
     salt = read_salt(run, options.salt_file)
     with work_directory(run) as work:
         data = build_interactions(options, work, salt)
-    directory = run / PREPARED
+    directory, found = run / PREPARED, learnt_from(data)
+    require_same_data(directory, found, (run / "trained").glob("*/latest.pt"))
     directory.mkdir(exist_ok=True)
     (directory / REPORT).unlink(missing_ok=True)
     write_report(data, directory)
+    write_sum(directory, found)
     save_interactions(data, directory)
     return data

@@ -33,6 +33,14 @@ def held_out(data: Interactions, part: str) -> HeldOut:
     return HeldOut(users, starts[users], stops[users])
 
 
+def test_events(data: Interactions) -> HeldOut:
+    """Lists the users who have test events; where nobody has, raises ``ValueError``."""
+    parts = held_out(data, "test")
+    if len(parts.users) == 0:
+        raise ValueError("no user has a test item after a history; choose another --split")
+    return parts
+
+
 def sample(parts: HeldOut, count: int, seed: int) -> HeldOut:
     """Takes ``count`` random users, or all where there are fewer."""
     if count >= len(parts.users):

@@ -51,12 +51,17 @@ def popularity(data: Interactions) -> Score:
 def sampled_metrics(
     data: Interactions, parts: HeldOut, config: Config, score: Score
 ) -> dict[str, float]:
-    """Ranks each user's first held-out item against random unseen items; means over users.
+    """Ranks each user's first held-out item against random unseen items.
 
-    ``measure.negatives`` items are drawn with ``measure.seed``, the same for every model; an item
-    that scores the same as the target stands before it.
+    Returns means over users, and the number of negatives and the seed. ``measure.negatives`` items
+    are drawn with ``measure.seed``, the same for every model, or as many as every user leaves; an
+    item that scores the same as the target stands before it. Where some user leaves none, raises
+    ``ValueError``.
     """
-    count = min(config.measure.negatives, len(data.items.names) - longest_history(data) - 1)
+    unseen = len(data.items.names) - longest_history(data)
+    if unseen < 1:
+        raise ValueError("a user has met every item, so none is left to draw; leave out --sampled")
+    count = min(config.measure.negatives, unseen)
     pairs = zip(parts.users.tolist(), parts.starts.tolist(), strict=True)
     taken = [data.event_items[data.offsets[user] : start + 1] for user, start in pairs]
     drawn = sample_negatives(taken, np.arange(FIRST, data.items.size), count, config.measure.seed)
@@ -66,7 +71,8 @@ def sampled_metrics(
         others = np.take_along_axis(scores, drawn[places], axis=1)
         own = np.take_along_axis(scores, target[:, None], axis=1)
         ranks[places] = (others >= own).sum(1)
-    return {name: float(one.mean()) for name, one in rank_metrics(ranks, (10,)).items()}
+    means = {name: float(one.mean()) for name, one in rank_metrics(ranks, (10,)).items()}
+    return {"negatives": count, "seed": config.measure.seed, **means}
 
 
 def longest_history(data: Interactions) -> int:
@@ -104,11 +110,7 @@ def measure_model(where: Path, data: Interactions, parts: HeldOut, sampled: bool
     ranks = rank_held_out(data, parts, config.model.max_length, score)
     result = {"users": len(parts.users), "all_items": summary(ranks, data, config)}
     if sampled:
-        result["sampled"] = {
-            "negatives": config.measure.negatives,
-            "seed": config.measure.seed,
-            **sampled_metrics(data, parts, config, score),
-        }
+        result["sampled"] = sampled_metrics(data, parts, config, score)
     text = json.dumps(result, indent=2) + "\n"
     (where / METRICS_FILE).write_text(text, encoding="utf-8")
     return result

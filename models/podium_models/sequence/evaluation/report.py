@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from podium_models.sequence.data.interactions import Interactions
-from podium_models.sequence.evaluation.histories import held_out
+from podium_models.sequence.evaluation.histories import test_events
 from podium_models.sequence.evaluation.offline import baseline, measure_model
 from podium_models.sequence.export.files import GRAPHS
 from podium_models.sequence.training.run import trained_directories
@@ -65,7 +65,7 @@ def evaluate_run(run: Path, data: Interactions, only: str | None, sampled: bool)
     directories = [one for one in directories if (one / GRAPHS).is_dir()]
     if not directories:
         raise FileNotFoundError(f"{run} holds no trained model of that name; run `train` first")
-    parts = held_out(data, "test")
+    parts = test_events(data)
     results: Results = {"popularity": baseline(data, Config())}
     for where in directories:
         print(f"measuring {where.name}: {len(parts.users)} users, {len(data.items.names)} items")

@@ -12,7 +12,7 @@ from podium_models.bundle.manifest import MODEL
 from podium_models.bundle.vocabulary import FIRST
 from podium_models.sequence.config import Config
 from podium_models.sequence.data.interactions import Interactions
-from podium_models.sequence.evaluation.histories import HeldOut, held_out, history, sample
+from podium_models.sequence.evaluation.histories import HeldOut, history, sample, test_events
 from podium_models.sequence.evaluation.onnx_scorer import GraphPair, GraphScorer
 from podium_models.sequence.evaluation.ranks import Ints, rank_held_out
 from podium_models.sequence.export.published import Published
@@ -77,7 +77,7 @@ def evaluate_served(
     Raises ``AssertionError`` where HR@10 or NDCG@10 differ by more than 1e-4, or more than one
     user in a thousand has another rank.
     """
-    parts = held_out(data, "test")
+    parts = test_events(data)
     if count is not None:
         parts = sample(parts, count, config.measure.seed)
     known = data.event_items[parts.starts] >= FIRST

@@ -15,6 +15,7 @@ from podium_models.bundle.golden import Arrays, case
 from podium_models.bundle.manifest import CARD, EXAMPLE, GOLDEN, MANIFEST, MODEL
 from podium_models.bundle.text_files import write_csv_gzip
 from podium_models.bundle.vocabulary import FIRST
+from podium_models.compression.report import card_section
 from podium_models.sequence.config import Config
 from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.data.padding import pad
@@ -129,8 +130,9 @@ def export(
     write_csv_gzip(encoder / HISTORIES, histories)
     write_json(ranker / EXAMPLE, example_request(data))
     columns = write_catalogue(ranker, data)
-    (encoder / CARD).write_text(encoder_card(data, config, bundles), encoding="utf-8")
-    (ranker / CARD).write_text(ranker_card(data, config, bundles, trained), encoding="utf-8")
+    cards = encoder_card(data, config, bundles), ranker_card(data, config, bundles, trained)
+    for directory, card in zip((encoder, ranker), cards, strict=True):
+        (directory / CARD).write_text(card + card_section(source), encoding="utf-8")
     (encoder / MANIFEST).write_text(encoder_manifest(encoder, config), encoding="utf-8")
     text = ranker_manifest(ranker, config, bundles, columns)
     (ranker / MANIFEST).write_text(text, encoding="utf-8")

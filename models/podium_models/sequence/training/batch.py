@@ -67,7 +67,7 @@ def epoch_batches(
     users = random.permutation(source.users)
     batches = list(buckets(users, source.lengths(users), config.batch_size))
     order = random.permutation(len(batches))
-    kept = len(order) - len(order) % world if len(order) >= world else len(order)
+    kept = len(order) - len(order) % world
     return [batches[place] for place in order[:kept][rank::world]]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from podium_models.devices import Place, average_gradients, training_place
+from podium_models.devices import Place, average_gradients, require_batches, training_place
 from podium_models.nn.average import WeightAverage
 from podium_models.nn.checkpoint import read_state, write_atomically
 from podium_models.sequence.config import Config
@@ -87,6 +87,7 @@ def train_epoch(learner: Learner, config: Config, epoch: int) -> float:
     place, train = learner.place, config.train
     torch.manual_seed(train.seed * 100_003 + epoch * 101 + place.rank)
     batches = epoch_batches(learner.source, train, epoch, place.rank, place.world)
+    require_batches(batches, place)
     masked = epoch < train.masked_epochs
     label = f"{'masked items, ' if masked else ''}epoch {epoch + 1} of at most {train.epochs}"
     learner.model.train()

@@ -6,12 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+from podium_models.devices import training_place, wait_for_all
 from podium_models.sequence.config import KIND, Config
 from podium_models.sequence.data.interactions import Interactions
 from podium_models.sequence.export.files import GRAPHS, RANKER_FILE
 from podium_models.sequence.export.graphs import write_graphs
 from podium_models.sequence.training.curves import draw_curves
-from podium_models.sequence.training.loop import CURVES, HISTORY, METRIC, load_model, train
+from podium_models.sequence.training.loop import CURVES, HISTORY, LATEST, METRIC, load_model, train
 from podium_models.settings import read_config, write_config
 
 TRAINED = "trained"
@@ -29,7 +30,7 @@ def with_seed(config: Config, seed: int) -> Config:
 
 def same_settings(where: Path, config: Config) -> None:
     """Refuses to go on training a model with other settings than it began with."""
-    if not (where / "config.json").is_file():
+    if not (where / LATEST).is_file():
         return
     begun = read_config(where, Config())
     may_differ = ("epochs", "patience", "threads", "validate_every")
@@ -41,17 +42,24 @@ def same_settings(where: Path, config: Config) -> None:
 
 
 def train_one(where: Path, data: Interactions, config: Config) -> float:
-    """Trains, or resumes, one model, writes its graphs and curves, returns the best NDCG@10."""
+    """Trains, or resumes, one model, writes its graphs and curves, returns the best NDCG@10.
+
+    Under ``torchrun`` every process trains, and the first one writes.
+    """
+    place = training_place(config.train.threads)
     same_settings(where, config)
-    write_config(where, KIND, config)
+    wait_for_all(place)
+    if place.first:
+        write_config(where, KIND, config)
     teacher = None
     if config.train.teacher:
         path = Path(config.train.teacher)
         teacher = load_model(path, data, read_config(path, Config()))
     entries = train(where, data, config, teacher)
-    model = load_model(where, data, config)
-    write_graphs(model, data, where / GRAPHS)
-    draw_curves(entries, where / CURVES)
+    if place.first:
+        write_graphs(load_model(where, data, config), data, where / GRAPHS)
+        draw_curves(entries, where / CURVES)
+    wait_for_all(place)
     return max(one[METRIC] for one in entries if METRIC in one)
 
 
@@ -60,7 +68,8 @@ def train_run(run: Path, data: Interactions, config: Config, name: str, seeds: l
     for seed in seeds:
         where = run / TRAINED / f"{name}-{seed}"
         best = train_one(where, data, with_seed(config, seed))
-        print(f"{where.name}: validation NDCG@10 {best:.4f}; graphs are in {where / 'graphs'}")
+        if training_place(config.train.threads).first:
+            print(f"{where.name}: validation NDCG@10 {best:.4f}; graphs are in {where / GRAPHS}")
 
 
 def validation_of(where: Path) -> float:

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from podium_models.data_sum import require_same_data, sum_of, write_sum
 from podium_models.settings import write_config
 from podium_models.text.config import KIND, AttributeConfig, Config
 from podium_models.text.data.products import Columns, clean_products, need, read_all
 from podium_models.text.data.report import write_report
 
 PREPARED = Path("prepared") / "attributes.parquet"
+VECTORS, HEAD = "vectors.npy", "head.pt"
 LONGEST_VALUE = 40
 SPLITS = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
 
@@ -92,8 +94,12 @@ def prepare(
     by_item = kept.group_by("item").agg(pl.col("label").sort())
     table = cleaned.table.join(by_item, on="item", how="inner").sort("item")
     table = table.with_columns(split=pl.Series(deal_groups(table, config.attributes.seed)))
-    (run / PREPARED).parent.mkdir(parents=True, exist_ok=True)
-    table.select("item", "title", "brand", "label", "split").write_parquet(run / PREPARED)
+    table = table.select("item", "title", "brand", "label", "split")
+    directory, found = (run / PREPARED).parent, sum_of(table)
+    require_same_data(directory, found, [run / VECTORS, run / HEAD])
+    directory.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(run / PREPARED)
+    write_sum(directory, found)
     counts = {
         **cleaned.counts,
         "labels_stated": stated["label"].n_unique(),

@@ -18,8 +18,8 @@ from podium_models.measure.classification import (
     macro_f1,
     micro_f1,
 )
-from podium_models.text.attributes.data import load_labelled
-from podium_models.text.attributes.train import HEAD, VECTORS, make_head, predict
+from podium_models.text.attributes.data import HEAD, VECTORS, load_labelled
+from podium_models.text.attributes.train import make_head, predict
 from podium_models.text.config import Config
 
 SEED = 7

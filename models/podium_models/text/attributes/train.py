@@ -11,13 +11,12 @@ from torch import nn
 from tqdm import tqdm
 
 from podium_models.measure.classification import best_threshold, confusion, micro_f1
-from podium_models.text.attributes.data import Labelled, load_labelled
+from podium_models.text.attributes.data import HEAD, VECTORS, Labelled, load_labelled
 from podium_models.text.config import AttributeConfig, Config
-from podium_models.text.nn.embed import embed_texts
+from podium_models.text.nn.embed import embed_texts, save_vectors
 from podium_models.text.tokens.batches import without_limits
 from podium_models.text.training.distil import save_atomically
 
-VECTORS, HEAD = "vectors.npy", "head.pt"
 BATCH = 256
 PATIENCE = 5
 
@@ -34,7 +33,8 @@ def vectors_of(run: Path, labelled: Labelled, config: Config) -> torch.Tensor:
         limited = without_limits(base.tokenizer, config.model.product_tokens)
         rows = labelled.table.select("title", "brand").iter_rows()
         texts = [f"{title} {brand}".strip() for title, brand in rows]
-        np.save(path, embed_texts(base.bert, limited, texts, config.train.mixed, "read titles"))
+        found = embed_texts(base.bert, limited, texts, config.train.mixed, "read titles")
+        save_vectors(path, found)
     return torch.from_numpy(np.load(path))
 
 
@@ -55,8 +55,11 @@ def predict(head: nn.Module, vectors: torch.Tensor) -> Floats:
         return torch.sigmoid(head(vectors)).numpy().astype(np.float64)
 
 
-def train_head(run: Path, config: Config) -> None:
-    """Trains with early stopping by validation micro F1, and keeps the best epoch."""
+def train_head(run: Path, where: Path, config: Config) -> float:
+    """Trains on a run's products into ``where``; returns the best validation micro F1.
+
+    It stops early by that F1, and keeps the best epoch.
+    """
     settings = config.attributes
     torch.set_num_threads(config.train.threads)
     torch.manual_seed(settings.seed)
@@ -80,7 +83,8 @@ def train_head(run: Path, config: Config) -> None:
         since = 0 if reached > best else since + 1
         if reached > best:
             best = reached
-            save_atomically(run / HEAD, {"head": head.state_dict(), "threshold": threshold})
+            save_atomically(where / HEAD, {"head": head.state_dict(), "threshold": threshold})
         if since >= PATIENCE:
             break
     print(f"{len(labelled.labels)} labels; validation micro F1 {best:.4f}")
+    return best

@@ -21,11 +21,6 @@ Floats = npt.NDArray[np.float32]
 BATCH_TOKENS = 1536
 
 
-def best_device() -> torch.device:
-    """Returns the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def cpu_has_bf16() -> bool:
     """Says whether this processor multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
     try:
@@ -68,3 +63,10 @@ def embed_texts(
             out[places] = embed_batch(bert, tokens.ids, tokens.mask).cpu().numpy()
             bar.update(len(places))
     return out
+
+
+def save_vectors(path: Path, vectors: Floats) -> None:
+    """Writes ``path`` (.npy) so that a reader never sees half of it."""
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, vectors)
+    partial.replace(path)

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from tqdm import tqdm
 
-from podium_models.devices import average_gradients, training_place
+from podium_models.devices import average_gradients, require_batches, training_place
 from podium_models.text.nn.bert import Bert
 from podium_models.text.nn.embed import embed_batch, mixed_precision
 from podium_models.text.tokens.batches import buckets, encode, pad
@@ -66,7 +66,8 @@ def distil(
 ) -> list[float]:
     """Trains in place and returns each epoch's mean of 1 - cosine; resumes from ``checkpoint``.
 
-    Under ``torchrun`` every process takes its share of the batches, and the first one writes.
+    Under ``torchrun`` every process takes its share of the batches, and the first one writes. The
+    student ends on the CPU.
     """
     where = training_place(plan.threads)
     encoded = encode(tokenizer, lesson.texts)
@@ -85,6 +86,7 @@ def distil(
         random = np.random.default_rng([plan.seed, epoch])
         batches = list(buckets(lengths, plan.batch_tokens, random))
         batches = batches[: len(batches) // where.world * where.world][where.rank :: where.world]
+        require_batches(batches, where)
         student.train()
         total, seen = 0.0, 0
         label = f"distil {epoch + 1}/{plan.epochs}"
@@ -109,5 +111,5 @@ def distil(
         state = {"model": student.state_dict(), "optimizer": optimizer.state_dict()}
         if where.first:
             save_atomically(checkpoint, {**state, "history": history})
-    student.eval()
+    student.to("cpu").eval()
     return history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -39,4 +40,6 @@ def hold(where: Path, settings: Mapping[str, object]) -> None:
             raise ValueError(
                 f"{where} was begun with other {', '.join(other)}; remove it to begin anew"
             )
-    path.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

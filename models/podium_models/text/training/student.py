@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from podium_models.devices import training_place, wait_for_all
 from podium_models.settings import write_config
 from podium_models.text.config import KIND, Config
 from podium_models.text.data.prepared import Prepared
 from podium_models.text.names import STUDENT, TOKENIZER
 from podium_models.text.nn.bert import Bert
-from podium_models.text.nn.embed import embed_texts
+from podium_models.text.nn.embed import embed_texts, save_vectors
 from podium_models.text.nn.shrink import shrink
 from podium_models.text.tokens.batches import without_limits
 from podium_models.text.tokens.pruning import choose_pieces, piece_counts, prune
@@ -64,7 +65,7 @@ def read_lesson(where: Path, base: Base, texts: list[str], config: Config) -> Le
             return Lesson(texts, vectors)
     limited = without_limits(base.tokenizer, config.model.product_tokens)
     vectors = embed_texts(base.bert, limited, texts, config.train.mixed, "teacher's vectors")
-    np.save(path, vectors)
+    save_vectors(path, vectors)
     return Lesson(texts, vectors)
 
 
@@ -72,9 +73,10 @@ def make_student(run: Path, prepared: Prepared, config: Config) -> None:
     """Prunes, distils and fine-tunes; every part that is already there is kept.
 
     Distillation uses neither queries nor judged products, so that one student serves all folds;
-    fine-tuning follows for each fold, as the teacher's does.
+    fine-tuning follows for each fold, as the teacher's does. Under ``torchrun`` the first process
+    reads with the teacher, and all of them train.
     """
-    torch.set_num_threads(config.train.threads)
+    place = training_place(config.train.threads)
     where, settings = run / STUDENT, config.distil
     hold(where, settings_of(prepared, config, "train", "model", "distil"))
     write_config(run, KIND, config)
@@ -83,7 +85,12 @@ def make_student(run: Path, prepared: Prepared, config: Config) -> None:
     tokenizer.save(str(where / TOKENIZER))
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda one: one[1])
     words = [one for one, _ in vocabulary if one.isascii() and one.isalpha() and len(one) > 2]
-    lesson = read_lesson(where, base, make_corpus(products, words, settings.seed), config)
+    corpus = make_corpus(products, words, settings.seed)
+    if not place.first:
+        wait_for_all(place)
+    lesson = read_lesson(where, base, corpus, config)
+    if place.first:
+        wait_for_all(place)
     student = shrunk(base, ids, config)
     limited = without_limits(tokenizer, config.model.product_tokens)
     plan = DistilPlan(

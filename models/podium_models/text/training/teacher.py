@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from podium_models.devices import training_place, wait_for_all
 from podium_models.settings import write_config
 from podium_models.text.config import KIND, Config
 from podium_models.text.data.prepared import Prepared
@@ -84,23 +85,40 @@ def load_top(where: Path, name: str, bert: Bert, config: Config) -> Top:
 
 
 def fit_folds(base: Base, where: Path, prepared: Prepared, config: Config) -> None:
-    """Fits every fold that is not yet there, and all queries together; draws the curves."""
+    """Fits every fold that is not yet there, and all queries together; draws the curves.
+
+    Under ``torchrun`` every process fits its share of the folds.
+    """
     from podium_models.text.training.curves import draw_curves
 
-    torch.set_num_threads(config.train.threads)
+    place = training_place(config.train.threads)
     where.mkdir(parents=True, exist_ok=True)
     names = fold_names(config)
     left = [one for one in names if not (where / f"{one}.pt").is_file()]
+    wait_for_all(place)
+    left = left[place.rank :: place.world]
     examples = read_examples(base.bert, base.tokenizer, prepared, config) if left else None
     for name in left:
         assert examples is not None
         top, history = fit_fold(base, examples, prepared, name, config)
         save_atomically(where / f"{name}.pt", {"top": top.state_dict(), "history": history})
+    wait_for_all(place)
+    if not place.first:
+        return
     histories = {
         one: torch.load(where / f"{one}.pt", weights_only=True)["history"] for one in names
     }
     (where / HISTORY).write_text(json.dumps(histories, indent=2) + "\n", encoding="utf-8")
     draw_curves(histories, where / CURVES)
+
+
+def try_teacher(where: Path, prepared: Prepared, config: Config) -> float:
+    """Fine-tunes into ``where``; returns the mean over folds of the best validation NDCG@10."""
+    fit_folds(load_base(), where, prepared, config)
+    histories = json.loads((where / HISTORY).read_text(encoding="utf-8"))
+    folds = [name for name in fold_names(config) if name != ALL]
+    best = [np.max([entry["ndcg"] for entry in histories[name]]) for name in folds]
+    return float(np.mean(best))
 
 
 def train_teacher(run: Path, prepared: Prepared, config: Config) -> None:
@@ -110,4 +128,5 @@ def train_teacher(run: Path, prepared: Prepared, config: Config) -> None:
     hold(run / TEACHER, {**settings, **of_model})
     write_config(run, KIND, config)
     fit_folds(load_base(), run / TEACHER, prepared, config)
-    print("each is measured by `evaluate` on the queries it has not seen")
+    if training_place(config.train.threads).first:
+        print("each is measured by `evaluate` on the queries it has not seen")
