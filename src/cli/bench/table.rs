@@ -104,13 +104,16 @@ fn section(text: &mut String, report: &Report, title: &str, columns: &[Column]) 
     }
 }
 
+/// Lines of a gauge that are printed; the report in JSON has all.
+const MOST_LINES: usize = 16;
+
 /// What the gauge of a scenario found in the last repetition.
 fn details(text: &mut String, point: &Point) {
     let Some(told) = point.repetitions.iter().rev().find_map(|one| one.told.as_ref()) else {
         return;
     };
     let mut table = new_table(told.columns.iter().map(|title| (*title).to_owned()).collect());
-    for row in &told.rows {
+    for row in told.rows.iter().take(MOST_LINES) {
         table.add_row(row.iter().map(|value| match value {
             value if value.is_nan() => "not told".to_owned(),
             value if value.is_infinite() => "failed".to_owned(),
