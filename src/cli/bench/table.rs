@@ -59,7 +59,7 @@ const PROCESSORS: [Column; 9] = [
     ("others %", "other_percent", 0),
 ];
 
-const PRESSED: [Column; 7] = [
+const PRESSED: [Column; 8] = [
     ("refusal p99 ms", "refusal_p99_ms", 2),
     ("MiB before", "memory_before_mib", 0),
     ("MiB after", "memory_after_mib", 0),
@@ -67,6 +67,7 @@ const PRESSED: [Column; 7] = [
     ("p99 2 s after, ms", "p99_later_ms", 2),
     ("leavers' rows run %", "left_rows_run_percent", 2),
     ("latest beyond ms", "latest_beyond_ms", 2),
+    ("server's clock", "latest_told_beyond_ms", 2),
 ];
 
 /// The whole report as text.
