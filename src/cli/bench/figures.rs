@@ -8,7 +8,7 @@ use crate::cli::bench::{raw::RawPair, recorder::Counts, server::RunCounts};
 pub(super) type Figures = BTreeMap<&'static str, f64>;
 
 /// What each figure means, as the report tells it.
-pub(super) const MEANINGS: [(&str, &str); 44] = [
+pub(super) const MEANINGS: [(&str, &str); 45] = [
     ("answers_per_s", "whole answers a second"),
     ("rows_per_s", "candidates of whole answers a second"),
     (
@@ -73,6 +73,7 @@ pub(super) const MEANINGS: [(&str, &str); 44] = [
         "cancel: rows run that nobody waited for, of the rows of callers who left",
     ),
     ("latest_beyond_ms", "deadlines: the latest answer after its deadline, from the sending on"),
+    ("latest_told_beyond_ms", "deadlines: the same by the server's clock, from the arrival on"),
     (
         "abandoned_percent",
         "rows whose run nobody waited for at its end, of all rows run, as the server counts them",

@@ -10,6 +10,7 @@ mod cpu;
 mod deadlines;
 mod event;
 mod figures;
+mod gathered;
 mod gauge;
 mod load;
 mod local;

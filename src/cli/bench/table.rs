@@ -59,7 +59,7 @@ const PROCESSORS: [Column; 9] = [
     ("others %", "other_percent", 0),
 ];
 
-const PRESSED: [Column; 7] = [
+const PRESSED: [Column; 8] = [
     ("refusal p99 ms", "refusal_p99_ms", 2),
     ("MiB before", "memory_before_mib", 0),
     ("MiB after", "memory_after_mib", 0),
@@ -67,6 +67,7 @@ const PRESSED: [Column; 7] = [
     ("p99 2 s after, ms", "p99_later_ms", 2),
     ("leavers' rows run %", "left_rows_run_percent", 2),
     ("latest beyond ms", "latest_beyond_ms", 2),
+    ("server's clock", "latest_told_beyond_ms", 2),
 ];
 
 /// The whole report as text.
@@ -104,13 +105,16 @@ fn section(text: &mut String, report: &Report, title: &str, columns: &[Column]) 
     }
 }
 
+/// Lines of a gauge that are printed; the report in JSON has all.
+const MOST_LINES: usize = 16;
+
 /// What the gauge of a scenario found in the last repetition.
 fn details(text: &mut String, point: &Point) {
     let Some(told) = point.repetitions.iter().rev().find_map(|one| one.told.as_ref()) else {
         return;
     };
     let mut table = new_table(told.columns.iter().map(|title| (*title).to_owned()).collect());
-    for row in &told.rows {
+    for row in told.rows.iter().take(MOST_LINES) {
         table.add_row(row.iter().map(|value| match value {
             value if value.is_nan() => "not told".to_owned(),
             value if value.is_infinite() => "failed".to_owned(),

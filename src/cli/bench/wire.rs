@@ -9,7 +9,7 @@ use tokio::{net::TcpStream, task::spawn_local, time::timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::cli::bench::codec::Answer;
+use crate::cli::bench::{codec::Answer, gathered::Gathered};
 
 /// What is called.
 const PATH: &str = "/podium.v1.RankService/Rank";
@@ -72,7 +72,7 @@ impl Wire {
         let mut builder = client::Builder::new();
         builder.initial_window_size(WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         let (send, connection) =
-            builder.handshake(stream).await.map_err(|e| told(e.to_string()))?;
+            builder.handshake(Gathered(stream)).await.map_err(|e| told(e.to_string()))?;
         // What ends the connection is told to every request on it.
         spawn_local(async move { connection.await.ok() });
         let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(PATH);
