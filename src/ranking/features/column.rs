@@ -137,7 +137,7 @@ impl ColumnFeature {
                 Ok(TensorData::from_ints(self.rule.dtype, indices))
             }
             (Values::Strings(all), None) if self.rule.dtype == DType::String => {
-                Ok(TensorData::String(rows.map(|row| all[row].clone()).collect()))
+                Ok(TensorData::String(rows.map(|row| all[row].to_owned()).collect()))
             }
             (Values::Vectors { dim, values }, None) => match self.width {
                 Some(width) if width == *dim => {

@@ -140,7 +140,7 @@ impl FeaturePlan {
             return 0;
         }
         let texts = request.candidates.columns.iter().filter_map(|column| match &column.values {
-            Values::Strings(all) => Some(all.iter().map(String::len).sum::<usize>()),
+            Values::Strings(all) => Some(all.bytes()),
             _ => None,
         });
         texts.sum()

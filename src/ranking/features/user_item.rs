@@ -48,8 +48,8 @@ impl UserItems {
         for event in events {
             let met = match catalogue.and_then(|catalogue| catalogue.row(&event.item)) {
                 Some(row) => {
-                    known.push((row as u32, event.time));
-                    items.by_row.entry(row as u32).or_default()
+                    known.push((row, event.time));
+                    items.by_row.entry(row).or_default()
                 }
                 None => items.by_id.entry(Arc::clone(&event.item)).or_default(),
             };
