@@ -131,6 +131,15 @@ impl FeatureColumn {
             _ => None,
         }
     }
+
+    /// Whether a row has no value.
+    pub fn is_absent(&self, row: usize) -> bool {
+        match self {
+            Self::Floats(all) => all[row].is_nan(),
+            Self::Ints(all) => all[row].is_none(),
+            Self::Texts { .. } => self.text(row).is_none(),
+        }
+    }
 }
 
 /// The place of the key, and for each declared column its place, its name and what collects it; else what is wrong, and its mend.
