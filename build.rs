@@ -13,7 +13,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("podium_descriptors.bin"), descriptors.encode_to_vec())?;
     let mut messages = prost_build::Config::new();
     messages.enable_type_names();
-    for written_by_hand in ["Candidates", "RankResponse", "StringColumn"] {
+    for written_by_hand in
+        ["Candidates", "FloatColumn", "RankResponse", "StringColumn", "VectorColumn"]
+    {
         messages.extern_path(
             format!(".podium.v1.{written_by_hand}"),
             format!("crate::transport::pb::{written_by_hand}"),

@@ -92,6 +92,11 @@ impl Catalogue {
         self.ids.get(item)
     }
 
+    /// The row of each of many items.
+    pub fn rows(&self, items: &Texts) -> Vec<Option<u32>> {
+        self.ids.places(items)
+    }
+
     /// The ids of all items, by row.
     pub fn ids(&self) -> &Texts {
         self.ids.texts()

@@ -222,7 +222,7 @@ impl Ranker {
                 missing: Vec::new(),
             };
         };
-        let rows: Vec<Option<u32>> = ids.iter().map(|id| catalogue.row(id)).collect();
+        let rows = catalogue.rows(ids);
         let positions = 0..ids.len() as u32;
         let missing: Vec<u32> =
             positions.clone().filter(|&at| rows[at as usize].is_none()).collect();

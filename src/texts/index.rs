@@ -19,7 +19,7 @@ impl TextIndex {
     /// The place of the same text.
     pub fn insert(&mut self, text: &str) -> Result<u32, u32> {
         if !self.slots.has_room_for(self.texts.len() + 1) {
-            self.slots = Slots::for_texts(2 * (self.texts.len() + 1));
+            self.slots = Slots::for_texts(self.texts.len() + 1);
             for (place, text) in (0..).zip(self.texts.iter()) {
                 let hash = self.hasher.hash_one(text);
                 if let Err(free) = self.slots.find(hash, |_| false) {
@@ -28,7 +28,7 @@ impl TextIndex {
             }
         }
         let hash = self.hasher.hash_one(text);
-        match self.slots.find(hash, |place| &self.texts[place as usize] == text) {
+        match self.slots.find(hash, |place| self.texts.is(place as usize, text)) {
             Ok(place) => Err(place),
             Err(free) => {
                 let place = self.texts.len() as u32;
@@ -41,8 +41,28 @@ impl TextIndex {
 
     /// The place of a text.
     pub fn get(&self, text: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(text);
-        self.slots.find(hash, |place| &self.texts[place as usize] == text).ok()
+        self.find(self.hasher.hash_one(text), text)
+    }
+
+    /// The place of each of `texts`.
+    ///
+    /// The table is read for all of them before any text is, so that one read from memory need not wait for another.
+    pub fn places(&self, texts: &Texts) -> Vec<Option<u32>> {
+        let guess = |text| {
+            let hash = self.hasher.hash_one(text);
+            (hash, self.slots.find(hash, |_| true).ok())
+        };
+        let guesses: Vec<(u64, Option<u32>)> = texts.iter().map(guess).collect();
+        let verified = |(text, (hash, guess)): (&str, (u64, Option<u32>))| match guess {
+            Some(place) if self.texts.is(place as usize, text) => Some(place),
+            Some(_) => self.find(hash, text),
+            None => None,
+        };
+        texts.iter().zip(guesses).map(verified).collect()
+    }
+
+    fn find(&self, hash: u64, text: &str) -> Option<u32> {
+        self.slots.find(hash, |place| self.texts.is(place as usize, text)).ok()
     }
 
     /// The texts, each at its place.
@@ -57,7 +77,7 @@ pub fn has_repeats(texts: &Texts) -> bool {
     let mut slots = Slots::for_texts(texts.len());
     (0..).zip(texts.iter()).any(|(place, text)| {
         let hash = hasher.hash_one(text);
-        match slots.find(hash, |before| &texts[before as usize] == text) {
+        match slots.find(hash, |before| texts.is(before as usize, text)) {
             Ok(_) => true,
             Err(free) => {
                 slots.take(free, hash, place);
@@ -97,6 +117,7 @@ impl Slots {
     }
 
     /// The place with this hash that is the `same`; else the slot where it belongs.
+    #[inline]
     fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let last = self.0.len() - 1;
         let mut at = hash as usize & last;
@@ -146,7 +167,9 @@ mod tests {
                 prop_assert_eq!(index.get(text), Some(at as u32));
             }
             prop_assert_eq!(index.get("d"), None);
-            let texts: Texts = given.iter().collect();
+            let texts: Texts = given.iter().map(String::as_str).chain(["d"]).collect();
+            let places: Vec<Option<u32>> = texts.iter().map(|text| index.get(text)).collect();
+            prop_assert_eq!(index.places(&texts), places);
             prop_assert_eq!(has_repeats(&texts), first.len() < given.len());
             prop_assert!(!has_repeats(index.texts()));
         }

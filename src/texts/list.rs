@@ -17,6 +17,7 @@ impl Texts {
     }
 
     /// Appends a text.
+    #[inline]
     pub fn push(&mut self, text: &str) {
         self.joined.push_str(text);
         self.ends.push(self.joined.len());
@@ -44,10 +45,18 @@ impl Texts {
     }
 
     /// All texts in their order.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         (0..self.len()).map(|at| &self[at])
     }
 
+    /// Whether the text at `at` is this one.
+    #[inline]
+    pub(super) fn is(&self, at: usize, text: &str) -> bool {
+        self.joined.as_bytes()[self.begin(at)..self.ends[at]] == *text.as_bytes()
+    }
+
+    #[inline]
     fn begin(&self, at: usize) -> usize {
         at.checked_sub(1).map_or(0, |before| self.ends[before])
     }
@@ -56,6 +65,7 @@ impl Texts {
 impl Index<usize> for Texts {
     type Output = str;
 
+    #[inline]
     fn index(&self, at: usize) -> &str {
         &self.joined[self.begin(at)..self.ends[at]]
     }

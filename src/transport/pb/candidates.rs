@@ -8,7 +8,7 @@ use prost::{
 
 use crate::{
     texts::Texts,
-    transport::pb::{generated::Column, texts},
+    transport::pb::{floats, generated::Column, texts},
 };
 
 const IDS: u32 = 1;
@@ -42,7 +42,7 @@ impl Message for Candidates {
     ) -> Result<(), DecodeError> {
         match tag {
             IDS => texts::merge(wire_type, &mut self.ids, buf, context),
-            PRIOR_SCORES => float::merge_repeated(wire_type, &mut self.prior_scores, buf, context),
+            PRIOR_SCORES => floats::merge(wire_type, &mut self.prior_scores, buf, context),
             COLUMNS => message::merge_repeated(wire_type, &mut self.columns, buf, context),
             _ => skip_field(wire_type, tag, buf, context),
         }
@@ -66,10 +66,7 @@ impl Name for Candidates {
 
 #[cfg(test)]
 mod tests {
-    use crate::transport::pb::{
-        generated::{FloatColumn, column::Values},
-        wire::check,
-    };
+    use crate::transport::pb::{columns::FloatColumn, generated::column::Values, wire::check};
 
     use super::*;
 

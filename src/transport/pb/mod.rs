@@ -4,16 +4,17 @@
 //! the proto file says, byte for byte as generated code writes them.
 
 mod candidates;
+mod columns;
+mod floats;
 mod generated;
 mod rank_response;
 mod ranked_items;
-mod string_column;
 mod texts;
 #[cfg(test)]
 mod wire;
 
 pub use candidates::Candidates;
+pub use columns::{FloatColumn, StringColumn, VectorColumn};
 pub use generated::*;
 pub use rank_response::RankResponse;
 pub use ranked_items::RankedItems;
-pub use string_column::StringColumn;
