@@ -13,7 +13,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("podium_descriptors.bin"), descriptors.encode_to_vec())?;
     let mut messages = prost_build::Config::new();
     messages.enable_type_names();
-    messages.extern_path(".podium.v1.Output", "crate::transport::output::Output");
+    for written_by_hand in
+        ["Candidates", "FloatColumn", "RankResponse", "StringColumn", "VectorColumn"]
+    {
+        messages.extern_path(
+            format!(".podium.v1.{written_by_hand}"),
+            format!("crate::transport::pb::{written_by_hand}"),
+        );
+    }
     tonic_prost_build::configure()
         .codec_path("crate::transport::codec::StrictCodec")
         .compile_fds_with_config(descriptors, messages)?;

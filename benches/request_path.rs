@@ -31,12 +31,14 @@ fn request() -> Result<pb::RankRequest, Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/grocery-ranker/1/example.json");
     let mut request: pb::RankRequest = from_json(&std::fs::read_to_string(path)?)?;
     let mut candidates = request.candidates.take().unwrap_or_default();
-    candidates.ids.truncate(CANDIDATES);
+    candidates.ids = candidates.ids.iter().take(CANDIDATES).collect();
     for column in &mut candidates.columns {
         match &mut column.values {
             Some(pb::column::Values::Floats(all)) => all.values.truncate(CANDIDATES),
             Some(pb::column::Values::Ints(all)) => all.values.truncate(CANDIDATES),
-            Some(pb::column::Values::Strings(all)) => all.values.truncate(CANDIDATES),
+            Some(pb::column::Values::Strings(all)) => {
+                all.values = all.values.iter().take(CANDIDATES).collect();
+            }
             _ => return Err("the example has a column of another kind".into()),
         }
     }

@@ -17,5 +17,6 @@ pub mod runtime;
 pub mod serving;
 pub mod telemetry;
 pub mod tensor;
+pub mod texts;
 pub mod transport;
 pub mod users;

@@ -82,6 +82,18 @@ impl TensorData {
         }
     }
 
+    /// The elements at `places`, one for each, at the cost of a copy.
+    pub fn gather(&self, places: impl Iterator<Item = usize>) -> Self {
+        match self {
+            Self::Float32(v) => Self::Float32(places.map(|at| v[at]).collect()),
+            Self::Float16(v) => Self::Float16(places.map(|at| v[at]).collect()),
+            Self::Int64(v) => Self::Int64(places.map(|at| v[at]).collect()),
+            Self::Int32(v) => Self::Int32(places.map(|at| v[at]).collect()),
+            Self::Bool(v) => Self::Bool(places.map(|at| v[at]).collect()),
+            Self::String(v) => Self::String(places.map(|at| v[at].clone()).collect()),
+        }
+    }
+
     /// The element type.
     pub fn dtype(&self) -> DType {
         match self {

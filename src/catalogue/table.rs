@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ahash::AHashMap;
 
-use crate::repository::{Bundle, CatalogueFile, CatalogueSpec, ColumnType, Fault, read_table};
+use crate::{
+    repository::{Bundle, CatalogueFile, CatalogueSpec, ColumnType, Fault, read_table},
+    texts::{TextIndex, Texts},
+};
 
 /// Longest text of a catalogue in bytes.
 const MOST_TEXT_BYTES: usize = 64 << 10;
@@ -28,7 +31,7 @@ pub enum FeatureColumn {
 /// The features of a model's items.
 #[derive(Debug)]
 pub struct Catalogue {
-    rows: AHashMap<Box<str>, u32>,
+    ids: TextIndex,
     columns: BTreeMap<String, FeatureColumn>,
 }
 
@@ -54,13 +57,12 @@ impl Catalogue {
         let header = table.headers().map_err(|e| unreadable(e.to_string()))?.clone();
         let (key, mut builders) =
             columns_of(&header, spec).map_err(|(wrong, fix)| fault(wrong, &fix))?;
-        let mut rows = AHashMap::new();
+        let mut ids = TextIndex::default();
         let mut record = csv::StringRecord::new();
         while table.read_record(&mut record).map_err(|e| unreadable(e.to_string()))? {
             let line = record.position().map_or(0, csv::Position::line);
-            let row = rows.len() as u32;
             let id = record.get(key).unwrap_or_default();
-            if id.is_empty() || rows.insert(id.into(), row).is_some() {
+            if id.is_empty() || ids.insert(id).is_err() {
                 let wrong = if id.is_empty() { "is empty" } else { "stands twice" };
                 let fix = "give each item one line with an id of its own";
                 return Err(fault(format!("line {line}: the id `{id}` {wrong}"), fix));
@@ -74,7 +76,7 @@ impl Catalogue {
                 })?;
             }
         }
-        if rows.is_empty() {
+        if ids.texts().is_empty() {
             return Err(fault(
                 "has no item".to_owned(),
                 "write one line for each item below the header",
@@ -82,27 +84,32 @@ impl Catalogue {
         }
         let columns =
             builders.into_iter().map(|(_, name, builder)| (name, builder.column)).collect();
-        Ok(Self { rows, columns })
+        Ok(Self { ids, columns })
     }
 
     /// The row of an item.
-    pub fn row(&self, item: &str) -> Option<usize> {
-        self.rows.get(item).map(|&row| row as usize)
+    pub fn row(&self, item: &str) -> Option<u32> {
+        self.ids.get(item)
     }
 
-    /// The ids of all items, in no order.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.rows.keys().map(AsRef::as_ref)
+    /// The row of each of many items.
+    pub fn rows(&self, items: &Texts) -> Vec<Option<u32>> {
+        self.ids.places(items)
+    }
+
+    /// The ids of all items, by row.
+    pub fn ids(&self) -> &Texts {
+        self.ids.texts()
     }
 
     /// How many items there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.ids.texts().len()
     }
 
     /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.ids.texts().is_empty()
     }
 
     /// One feature of all items.
@@ -127,6 +134,15 @@ impl FeatureColumn {
                 Some(values[codes[row] as usize].as_ref()).filter(|text| !text.is_empty())
             }
             _ => None,
+        }
+    }
+
+    /// Whether a row has no value.
+    pub fn is_absent(&self, row: usize) -> bool {
+        match self {
+            Self::Floats(all) => all[row].is_nan(),
+            Self::Ints(all) => all[row].is_none(),
+            Self::Texts { .. } => self.text(row).is_none(),
         }
     }
 }

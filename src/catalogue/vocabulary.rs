@@ -1,13 +1,16 @@
 //! Text to index.
 
-use ahash::AHashMap;
-
-use crate::repository::{Bundle, Fault, VocabularySpec, read_lines};
+use crate::{
+    repository::{Bundle, Fault, VocabularySpec, read_lines},
+    texts::TextIndex,
+};
 
 /// A fixed list of texts, each with an index; everything else has one index of its own.
 #[derive(Debug)]
 pub struct Vocabulary {
-    indices: AHashMap<Box<str>, i64>,
+    texts: TextIndex,
+    /// The index of the first text.
+    first: i64,
     oov: i64,
 }
 
@@ -20,9 +23,10 @@ impl Vocabulary {
         let lines = read_lines(&bundle.file(&spec.file)).map_err(|cause| {
             Fault::new(&spec.file, format!("cannot be read: {cause}"), "export it again as UTF-8")
         })?;
-        let mut indices = AHashMap::with_capacity(lines.len());
-        for (index, line) in (spec.first_index..).zip(lines) {
-            if let Some(first) = indices.insert(line.clone().into_boxed_str(), index) {
+        let (mut texts, first) = (TextIndex::default(), spec.first_index);
+        for (index, line) in (first..).zip(lines) {
+            if let Err(place) = texts.insert(&line) {
+                let first = first + i64::from(place);
                 return Err(Fault::new(
                     &spec.file,
                     format!("`{line}` stands twice, with the indices {first} and {index}"),
@@ -30,12 +34,12 @@ impl Vocabulary {
                 ));
             }
         }
-        Ok(Self { indices, oov: spec.oov })
+        Ok(Self { texts, first, oov: spec.oov })
     }
 
     /// The index of `text`, or the out-of-vocabulary index.
     pub fn index(&self, text: &str) -> i64 {
-        self.indices.get(text).copied().unwrap_or(self.oov)
+        self.texts.get(text).map_or(self.oov, |place| self.first + i64::from(place))
     }
 
     /// The out-of-vocabulary index.

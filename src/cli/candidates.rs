@@ -59,7 +59,7 @@ pub(super) fn read_candidates(path: &Path, types: &Types) -> Result<pb::Candidat
         })?;
         columns.push(pb::Column { name: name.to_owned(), values: Some(values) });
     }
-    Ok(pb::Candidates { ids, columns, ..pb::Candidates::default() })
+    Ok(pb::Candidates { ids: ids.iter().collect(), columns, ..pb::Candidates::default() })
 }
 
 /// Where the ids are: `id`, else `item`, else the first column, if that is no feature of the model.
@@ -90,7 +90,7 @@ pub(super) fn values_of(cells: &[String], kind: Option<&str>) -> Option<Values> 
         let values = cells.iter().map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
         Some(Values::Floats(pb::FloatColumn { values }))
     };
-    let strings = || Values::Strings(pb::StringColumn { values: cells.to_vec() });
+    let strings = || Values::Strings(pb::StringColumn { values: cells.iter().collect() });
     match kind {
         Some("int") => ints(),
         Some("float") => floats(),
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn ids_and_texts_stay_text() {
         let read = read("title,id,other,price\n007,1228,5,1\n\"a, b\",0x1,6,2.5\n").unwrap();
-        assert_eq!(read.ids, ["1228", "0x1"]);
+        assert_eq!(read.ids, ["1228", "0x1"].into_iter().collect());
         let values: Vec<Option<Values>> = read.columns.into_iter().map(|c| c.values).collect();
-        let titles = vec!["007".to_owned(), "a, b".to_owned()];
+        let titles = ["007", "a, b"].into_iter().collect();
         assert_eq!(
             values,
             [
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_first_column_holds_ids_unless_it_is_a_feature() {
-        assert_eq!(read("sku,title\na,x\n").unwrap().ids, ["a"]);
+        assert_eq!(read("sku,title\na,x\n").unwrap().ids.get(0), Some("a"));
         check_refused("title,brand\nx,y\n", &["`id`", "`item`", "title, brand"]);
         check_refused("", &["`id`"]);
     }

@@ -206,19 +206,20 @@ async fn show(
             name: answer.model_name.clone(),
             selector: Some(Selector::Version(answer.model_version)),
         }),
-        ids: answer.items.iter().map(|item| item.id.clone()).collect(),
+        ids: answer.items.iter().map(|item| item.id).collect(),
     };
     let known = client.info.get_items(asked).await.map_err(|s| refusal(&s))?.into_inner();
     let texts = shown_texts(known.columns, request.sent, answer);
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED);
-    let heads = answer.items.first().map(|item| item.outputs.as_slice()).unwrap_or_default();
+    let items: Vec<pb::RankedItem> = answer.items.iter().collect();
+    let heads = items.first().map(|item| item.outputs.as_slice()).unwrap_or_default();
     let mut header = vec!["rank".to_owned(), "item".to_owned()];
     header.extend(texts.iter().map(|(name, _)| name.clone()));
     header.push("score".to_owned());
-    header.extend(heads.iter().map(|head| head.name.to_string()));
+    header.extend(heads.iter().map(|head| head.name.clone()));
     table.set_header(header);
-    for (row, item) in answer.items.iter().enumerate() {
+    for (row, item) in items.iter().enumerate() {
         let mut cells = vec![item.rank.to_string(), item.id.clone()];
         cells.extend(texts.iter().map(|(_, all)| shortened(&all[row])));
         cells.push(item.score.map_or("not scored".to_owned(), |score| format!("{score:.4}")));
@@ -252,8 +253,8 @@ fn shown_texts(
     let mut texts: Vec<(String, Vec<String>)> = Vec::new();
     for column in &sent.columns {
         if let Some(Values::Strings(strings)) = &column.values {
-            let cell = |item: &pb::RankedItem| strings.values.get(item.index as usize).cloned();
-            let cells = answer.items.iter().map(|item| cell(item).unwrap_or_default());
+            let cell = |item: pb::RankedItem| strings.values.get(item.index as usize);
+            let cells = answer.items.iter().map(|item| cell(item).unwrap_or_default().to_owned());
             texts.push((column.name.clone(), cells.collect()));
         }
     }
@@ -261,7 +262,8 @@ fn shown_texts(
         if let Some(Values::Strings(strings)) = column.values
             && texts.iter().all(|(name, _)| *name != column.name)
         {
-            texts.push((column.name, strings.values));
+            let cells = strings.values.iter().map(str::to_owned);
+            texts.push((column.name, cells.collect()));
         }
     }
     let place = |name: &str| SHOWN_FIRST.iter().position(|first| *first == name);

@@ -17,6 +17,7 @@ use crate::{
     },
     repository::{Bundle, DimSpec, Fault, Role, UnknownItems},
     serving::{ModelHandle, ServingError},
+    texts::Texts,
     users::{Embedding, Event},
 };
 
@@ -212,7 +213,7 @@ impl Ranker {
     }
 
     /// Finds the candidates in the catalogue.
-    pub(super) fn locate(&self, ids: &[String]) -> Located {
+    pub(super) fn locate(&self, ids: &Texts) -> Located {
         let Some(catalogue) = &self.catalogue else {
             return Located {
                 rows: vec![None; ids.len()],
@@ -221,8 +222,7 @@ impl Ranker {
                 left_out: Vec::new(),
             };
         };
-        let rows: Vec<Option<u32>> =
-            ids.iter().map(|id| catalogue.row(id).map(|row| row as u32)).collect();
+        let rows = catalogue.rows(ids);
         let positions = 0..ids.len() as u32;
         let missing: Vec<u32> =
             positions.clone().filter(|&at| rows[at as usize].is_none()).collect();

@@ -1,6 +1,6 @@
 //! A request as the pipeline reads it: checked for form, not yet held against a model.
 
-use crate::{batching::Priority, ids::CallerName, serving::Selector, users::Event};
+use crate::{batching::Priority, ids::CallerName, serving::Selector, texts::Texts, users::Event};
 
 /// One question: these candidates, for this shopper, in this context.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,7 +62,7 @@ pub struct InlineEmbedding {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Candidates {
     /// The ids; each once.
-    pub ids: Vec<String>,
+    pub ids: Texts,
     /// Scores of an earlier stage; empty, or one for each id.
     pub prior_scores: Vec<f32>,
     /// Features, one value for each id.
@@ -86,7 +86,7 @@ pub enum Values {
     /// Integers.
     Ints(Vec<i64>),
     /// Texts.
-    Strings(Vec<String>),
+    Strings(Texts),
     /// Vectors of `dim` finite floats, one after another.
     Vectors {
         /// The length of each.

@@ -85,10 +85,11 @@ fn texts_of(ranker: &Ranker, ids: &[String]) -> Vec<pb::Column> {
     let Some(catalogue) = ranker.catalogue() else {
         return Vec::new();
     };
-    let rows: Vec<Option<usize>> = ids.iter().map(|id| catalogue.row(id)).collect();
+    let rows: Vec<Option<u32>> = ids.iter().map(|id| catalogue.row(id)).collect();
     let column = |(name, column): (&str, &crate::catalogue::FeatureColumn)| {
-        let text = |row: &Option<usize>| row.and_then(|row| column.text(row)).unwrap_or_default();
-        let values = rows.iter().map(|row| text(row).to_owned()).collect();
+        let text =
+            |row: &Option<u32>| row.and_then(|row| column.text(row as usize)).unwrap_or_default();
+        let values = rows.iter().map(text).collect();
         pb::Column {
             name: name.to_owned(),
             values: Some(pb::column::Values::Strings(pb::StringColumn { values })),

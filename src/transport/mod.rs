@@ -9,7 +9,6 @@ mod health;
 mod info_service;
 mod json;
 mod limits;
-mod output;
 pub mod pb;
 mod rank_service;
 mod server;

@@ -38,7 +38,7 @@ async fn engine() -> Engine {
 }
 
 fn request(user: &str) -> RankRequest {
-    let ids = ["1082185", "866227", "1133018", "no such item"].map(str::to_owned).to_vec();
+    let ids = ["1082185", "866227", "1133018", "no such item"].into_iter().collect();
     RankRequest {
         user: User { id: user.to_owned(), ..User::default() },
         candidates: Candidates { ids, ..Candidates::default() },

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules by floor; a floor names only floors below it.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("main", 9),
     ("cli", 9),
     ("app", 8),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("runtime", 2),
     ("telemetry", 1),
     ("tensor", 0),
+    ("texts", 0),
     ("deadline", 0),
     ("ids", 0),
     ("error_code", 0),

@@ -81,7 +81,7 @@ mod tests {
         let item = pb::RankedItem { id: "a".to_owned(), score: Some(0.5), ..Default::default() };
         let response = pb::RankResponse {
             request_id: "r".to_owned(),
-            items: vec![item; 3],
+            items: vec![item; 3].into_iter().collect(),
             user_state: pb::UserState::Computed.into(),
             timings: Some(pb::Timings { run_us: 7, ..Default::default() }),
             ..Default::default()

@@ -58,6 +58,6 @@ fn users_of(bundle: &Bundle) -> Result<Vec<String>, String> {
 
 fn items_of(bundle: &Bundle) -> Result<Vec<String>, String> {
     let catalogue = Catalogue::load(bundle).map_err(|fault| fault.to_string())?;
-    let ids = |all: &Catalogue| all.ids().map(str::to_owned).collect();
+    let ids = |all: &Catalogue| all.ids().iter().map(str::to_owned).collect();
     Ok(catalogue.as_ref().map_or_else(Vec::new, ids))
 }

@@ -92,14 +92,17 @@ fn request(from: &Ingredients, candidates: usize, random: &mut StdRng) -> pb::Ra
         true => drawn.iter().collect(),
         false => (0..candidates).map(|_| random.random_range(0..own)).collect(),
     };
-    let ids = if all_own { &example.ids } else { &from.items };
+    let id = |at: usize| match all_own {
+        true => &example.ids[at],
+        false => from.items[at].as_str(),
+    };
     let columns = example.columns.iter().map(|column| pb::Column {
         name: column.name.clone(),
         values: column.values.as_ref().map(|values| taken(values, &rows)),
     });
     let prior = &example.prior_scores;
     request.candidates = Some(pb::Candidates {
-        ids: drawn.iter().map(|at| ids[at].clone()).collect(),
+        ids: drawn.iter().map(id).collect(),
         columns: columns.collect(),
         prior_scores: if prior.is_empty() { Vec::new() } else { picked(prior, &rows) },
     });
@@ -118,7 +121,8 @@ fn taken(values: &Values, rows: &[usize]) -> Values {
         }
         Values::Ints(all) => Values::Ints(pb::IntColumn { values: picked(&all.values, rows) }),
         Values::Strings(all) => {
-            Values::Strings(pb::StringColumn { values: picked(&all.values, rows) })
+            let values = rows.iter().filter_map(|&row| all.values.get(row)).collect();
+            Values::Strings(pb::StringColumn { values })
         }
         Values::Vectors(all) => {
             let dim = all.dim as usize;
@@ -137,7 +141,7 @@ mod tests {
         let column = |values| pb::Column { name: "f".to_owned(), values: Some(values) };
         let example = pb::RankRequest {
             candidates: Some(pb::Candidates {
-                ids: ["a", "b", "c"].map(str::to_owned).to_vec(),
+                ids: ["a", "b", "c"].into_iter().collect(),
                 columns: vec![
                     column(Values::Ints(pb::IntColumn { values: vec![1, 2, 3] })),
                     column(Values::Vectors(pb::VectorColumn { dim: 2, values: vec![0.5; 6] })),
@@ -160,7 +164,7 @@ mod tests {
     fn check(candidates: Option<usize>, want: usize) {
         let pool = Pool::draw(&ingredients(candidates)).unwrap();
         let first = pool.requests[0].candidates.clone().unwrap();
-        let unique: std::collections::BTreeSet<&String> = first.ids.iter().collect();
+        let unique: std::collections::BTreeSet<&str> = first.ids.iter().collect();
         assert_eq!((unique.len(), pool.items), (want, want.min(2)));
         for column in first.columns {
             match column.values {

@@ -1,6 +1,6 @@
 //! A feature that comes as a column: from the request, else from the catalogue, else by default.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{
     catalogue::{Catalogue, FeatureColumn, Vocabulary},
@@ -19,8 +19,9 @@ pub(super) struct ColumnFeature {
     name: String,
     rule: ValueRule,
     vocabulary: Option<Arc<Vocabulary>>,
-    /// The vocabulary's index of each different text of the catalogue's column.
-    catalogue_indices: Vec<i64>,
+    /// The finished values of the catalogue's column by row, and behind them that of an item that is in no row; none where
+    /// they are text.
+    finished: Option<TensorData>,
     in_catalogue: bool,
     /// The length of a vector feature.
     width: Option<usize>,
@@ -53,17 +54,11 @@ impl ColumnFeature {
                 "change the column's type, name a vocabulary for text, or export another dtype",
             ));
         }
-        let catalogue_indices = match (&vocabulary, column) {
-            (Some(vocabulary), Some(FeatureColumn::Texts { values, .. })) => {
-                values.iter().map(|text| vocabulary.index(text)).collect()
-            }
-            _ => Vec::new(),
-        };
         Ok(Self {
             name: input.feature().to_owned(),
+            finished: column.and_then(|column| finished(&rule, vocabulary.as_deref(), column)),
             rule,
             vocabulary,
-            catalogue_indices,
             in_catalogue: column.is_some(),
             width: match input.shape.last() {
                 Some(DimSpec::Fixed(width)) => Some(*width),
@@ -94,10 +89,10 @@ impl ColumnFeature {
 
     /// The request's value, repeated `times`.
     pub(super) fn context(&self, given: &[Column], times: usize) -> Result<TensorData, RankError> {
-        let field = format!("context[{}]", self.name);
+        let field = Field("context", &self.name);
         match given.iter().find(|column| column.name == self.name) {
-            Some(column) => self.convert(&field, &column.values, std::iter::repeat_n(0, times)),
-            None => self.defaults(&field, times),
+            Some(column) => self.convert(field, &column.values, std::iter::repeat_n(0, times)),
+            None => self.defaults(field, times),
         }
     }
 
@@ -108,36 +103,36 @@ impl ColumnFeature {
         catalogue: Option<&Catalogue>,
     ) -> Result<TensorData, RankError> {
         let columns = &sources.request.candidates.columns;
-        let field = format!("candidates.columns[{}]", self.name);
+        let field = Field("candidates.columns", &self.name);
         if let Some(column) = columns.iter().find(|column| column.name == self.name) {
             let rows = sources.scored.iter().map(|&at| at as usize);
-            return self.convert(&field, &column.values, rows);
+            return self.convert(field, &column.values, rows);
         }
         match catalogue.and_then(|c| c.column(&self.name)) {
-            Some(column) => self.look_up(&field, column, sources),
-            None => self.defaults(&field, sources.scored.len()),
+            Some(column) => self.look_up(field, column, sources),
+            None => self.defaults(field, sources.scored.len()),
         }
     }
 
     /// Takes the request's values at `rows`.
     fn convert(
         &self,
-        field: &str,
+        field: Field<'_>,
         values: &Values,
         rows: impl Iterator<Item = usize>,
     ) -> Result<TensorData, RankError> {
         let wrong_kind = || {
             let wrong = format!("holds {}, and the model takes {}s", values.kind(), self.kind());
-            RankError::field(field, wrong)
+            field.fault(wrong)
         };
-        let misfit = |wrong: String| RankError::field(field, wrong);
+        let misfit = |wrong: String| field.fault(wrong);
         match (values, &self.vocabulary) {
             (Values::Strings(all), Some(vocabulary)) => {
                 let indices = rows.map(|row| vocabulary.index(&all[row])).collect();
                 Ok(TensorData::from_ints(self.rule.dtype, indices))
             }
             (Values::Strings(all), None) if self.rule.dtype == DType::String => {
-                Ok(TensorData::String(rows.map(|row| all[row].clone()).collect()))
+                Ok(TensorData::String(rows.map(|row| all[row].to_owned()).collect()))
             }
             (Values::Vectors { dim, values }, None) => match self.width {
                 Some(width) if width == *dim => {
@@ -146,7 +141,7 @@ impl ColumnFeature {
                 }
                 Some(width) => {
                     let wrong = format!("has vectors of {dim}, and the model takes {width}");
-                    Err(RankError::field(field, wrong))
+                    Err(field.fault(wrong))
                 }
                 None => Err(wrong_kind()),
             },
@@ -164,56 +159,31 @@ impl ColumnFeature {
     /// Takes the catalogue's values of the scored candidates, the default where it has none.
     fn look_up(
         &self,
-        field: &str,
+        field: Field<'_>,
         column: &FeatureColumn,
         sources: &Sources<'_>,
     ) -> Result<TensorData, RankError> {
-        let rows = sources.scored.iter().map(|&at| (at, sources.rows[at as usize]));
-        let absent = |at: u32| {
-            let id = &sources.request.candidates.ids[at as usize];
-            let wrong =
-                format!("is needed: the catalogue has no `{}` for the item `{id}`", self.name);
-            RankError::field(field, wrong)
+        let rows = sources.scored.iter().map(|&at| sources.rows[at as usize]);
+        let Some(finished) = &self.finished else {
+            let text = |row: Option<u32>| row.and_then(|row| column.text(row as usize));
+            let text = |row| text(row).unwrap_or_default().to_owned();
+            return Ok(TensorData::String(rows.map(text).collect()));
         };
-        let default = self.rule.default;
-        match column {
-            FeatureColumn::Floats(all) => {
-                let value = |(at, row): (u32, Option<u32>)| {
-                    let known = row.map(|row| all[row as usize]).filter(|v| !v.is_nan());
-                    known.or(default.map(|d| d as f32)).ok_or_else(|| absent(at))
-                };
-                Ok(self.rule.floats(rows.map(value).collect::<Result<_, _>>()?))
-            }
-            FeatureColumn::Ints(all) => {
-                let value = |(at, row): (u32, Option<u32>)| {
-                    let known = row.and_then(|row| all[row as usize]);
-                    known.or(default.map(|d| d as i64)).ok_or_else(|| absent(at))
-                };
-                Ok(self.rule.ints(rows.map(value).collect::<Result<_, _>>()?))
-            }
-            FeatureColumn::Texts { codes, values } => Ok(match &self.vocabulary {
-                Some(vocabulary) => {
-                    let unknown = default.map_or(vocabulary.oov(), |d| d as i64);
-                    let index = |(_, row): (u32, Option<u32>)| {
-                        row.map_or(unknown, |row| {
-                            self.catalogue_indices[codes[row as usize] as usize]
-                        })
-                    };
-                    TensorData::from_ints(self.rule.dtype, rows.map(index).collect())
-                }
-                None => {
-                    let text = |(_, row): (u32, Option<u32>)| {
-                        row.map_or(String::new(), |row| {
-                            values[codes[row as usize] as usize].to_string()
-                        })
-                    };
-                    TensorData::String(rows.map(text).collect())
-                }
-            }),
+        let lacks = |row: Option<u32>| row.is_none_or(|row| column.is_absent(row as usize));
+        if self.rule.default.is_none()
+            && !matches!(column, FeatureColumn::Texts { .. })
+            && let Some(at) = rows.clone().position(lacks)
+        {
+            let id = &sources.request.candidates.ids[sources.scored[at] as usize];
+            let name = &self.name;
+            let wrong = format!("is needed: the catalogue has no `{name}` for the item `{id}`");
+            return Err(field.fault(wrong));
         }
+        let unknown = finished.len() - 1;
+        Ok(finished.gather(rows.map(|row| row.map_or(unknown, |row| row as usize))))
     }
 
-    fn defaults(&self, field: &str, count: usize) -> Result<TensorData, RankError> {
+    fn defaults(&self, field: Field<'_>, count: usize) -> Result<TensorData, RankError> {
         let count = count * self.width.unwrap_or(1);
         match (self.rule.default, &self.vocabulary) {
             (Some(value), _) if self.rule.whole() => Ok(self.rule.ints(vec![value as i64; count])),
@@ -222,9 +192,51 @@ impl ColumnFeature {
                 Ok(TensorData::from_ints(self.rule.dtype, vec![vocabulary.oov(); count]))
             }
             (None, None) => {
-                let wrong = format!("is needed by the model, as {}s", self.kind());
-                Err(RankError::field(field, wrong))
+                Err(field.fault(format!("is needed by the model, as {}s", self.kind())))
             }
         }
     }
+}
+
+/// The path of a column in a request: where it stands, and its name.
+#[derive(Clone, Copy)]
+struct Field<'a>(&'static str, &'a str);
+
+impl Field<'_> {
+    fn fault(self, wrong: String) -> RankError {
+        RankError::field(self.to_string(), wrong)
+    }
+}
+
+impl fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.0, self.1)
+    }
+}
+
+/// The values of a column of the catalogue as a tensor has them, and behind them that of an item without a row; none for
+/// text that stays text. Where there is no default, what is absent is 0, which nobody is given.
+fn finished(
+    rule: &ValueRule,
+    vocabulary: Option<&Vocabulary>,
+    column: &FeatureColumn,
+) -> Option<TensorData> {
+    let default = rule.default.unwrap_or(0.0);
+    Some(match (column, vocabulary) {
+        (FeatureColumn::Floats(all), _) => {
+            let value = |v: &f32| if v.is_nan() { default as f32 } else { *v };
+            rule.floats(all.iter().map(value).chain([default as f32]).collect())
+        }
+        (FeatureColumn::Ints(all), _) => {
+            let value = |v: &Option<i64>| v.unwrap_or(default as i64);
+            rule.ints(all.iter().map(value).chain([default as i64]).collect())
+        }
+        (FeatureColumn::Texts { codes, values }, Some(vocabulary)) => {
+            let indices: Vec<i64> = values.iter().map(|text| vocabulary.index(text)).collect();
+            let unknown = rule.default.map_or(vocabulary.oov(), |d| d as i64);
+            let known = codes.iter().map(|code| indices[*code as usize]);
+            TensorData::from_ints(rule.dtype, known.chain([unknown]).collect())
+        }
+        (FeatureColumn::Texts { .. }, None) => return None,
+    })
 }

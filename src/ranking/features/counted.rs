@@ -65,9 +65,7 @@ impl CountedHistories {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use crate::users::EventKind;
+    use crate::{ranking::features::user_item::UserItemFeatures, users::EventKind};
 
     use super::*;
 
@@ -80,7 +78,7 @@ mod tests {
         let mut ran = false;
         all.of(history, || {
             ran = true;
-            UserItems::of(history, None, &BTreeSet::new())
+            UserItemFeatures::default().count(history, None)
         });
         ran
     }

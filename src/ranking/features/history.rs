@@ -91,7 +91,7 @@ impl HistoryInput {
         catalogue: &Catalogue,
         column: &FeatureColumn,
     ) -> TensorData {
-        let rows = events.iter().map(|event| catalogue.row(&event.item));
+        let rows = events.iter().map(|event| catalogue.row(&event.item).map(|row| row as usize));
         let default = self.rule.default.unwrap_or(0.0);
         match (column, &self.vocabulary) {
             (FeatureColumn::Floats(all), _) => {

@@ -25,12 +25,8 @@ impl ItemIndexFeature {
         vocabulary: Arc<Vocabulary>,
         catalogue: Option<&Catalogue>,
     ) -> Self {
-        let mut by_row = vec![vocabulary.oov(); catalogue.map_or(0, Catalogue::len)];
-        for (id, row) in
-            catalogue.into_iter().flat_map(|c| c.ids().filter_map(|id| Some((id, c.row(id)?))))
-        {
-            by_row[row] = vocabulary.index(id);
-        }
+        let ids = catalogue.into_iter().flat_map(|catalogue| catalogue.ids().iter());
+        let by_row = ids.map(|id| vocabulary.index(id)).collect();
         Self { rule: ValueRule::new(input), vocabulary, by_row }
     }
 

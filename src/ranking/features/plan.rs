@@ -17,7 +17,7 @@ use crate::{
             item_index::ItemIndexFeature,
             sources::Sources,
             text::{self, TextFeature, Tokenised},
-            user_item::{UserItemFeature, UserItems},
+            user_item::{UserItemFeatures, UserItems},
             values::ValueRule,
         },
         request::{Column, RankRequest, Values},
@@ -32,6 +32,8 @@ struct Prepared<'a> {
     /// The user's events that are read, oldest first.
     recent: &'a [Event],
     items: Arc<UserItems>,
+    /// Where the candidates stand in `items`.
+    places: Vec<Vec<u32>>,
     texts: Vec<(&'a str, Tokenised<'a>)>,
 }
 
@@ -44,7 +46,8 @@ enum Binding {
     Candidate(ColumnFeature),
     PriorScore(ValueRule),
     ItemIndex(ItemIndexFeature),
-    UserItem(UserItemFeature),
+    /// The number of a user-item input.
+    UserItem(usize),
     CandidateMask(ValueRule),
     History(HistoryInput),
     Tokens(TextFeature),
@@ -59,8 +62,7 @@ pub(in crate::ranking) struct FeaturePlan {
     history_length: usize,
     texts: BTreeMap<String, text::TextTemplate>,
     described: Vec<FeatureDescription>,
-    /// The columns by which the user's events are counted.
-    counted_by: BTreeSet<String>,
+    user_items: UserItemFeatures,
     counted: CountedHistories,
     /// The catalogue's columns, which a request may bring whether a catalogue is loaded or not.
     declared: BTreeSet<String>,
@@ -89,8 +91,9 @@ impl FeaturePlan {
         let texts = text::load(bundle, catalogue.as_deref())?;
         let mut inputs = Vec::new();
         let mut faults = Vec::new();
+        let mut user_items = UserItemFeatures::default();
         for input in &manifest.inputs {
-            match bind(input, catalogue.as_ref(), &vocabularies) {
+            match bind(input, catalogue.as_deref(), &vocabularies, &mut user_items) {
                 Ok(binding) => inputs.push(PlannedInput {
                     binding,
                     repeated: input.shape.first().is_some_and(|dim| dim.is("rows")),
@@ -102,14 +105,9 @@ impl FeaturePlan {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let columns = inputs.iter().filter_map(|input| match &input.binding {
-            Binding::UserItem(feature) => feature.column(),
-            _ => None,
-        });
-        let counted_by = columns.map(str::to_owned).collect();
         let mut plan = Self {
             inputs,
-            counted_by,
+            user_items,
             counted: CountedHistories::default(),
             layout: manifest.layout,
             catalogue,
@@ -140,7 +138,7 @@ impl FeaturePlan {
             return 0;
         }
         let texts = request.candidates.columns.iter().filter_map(|column| match &column.values {
-            Values::Strings(all) => Some(all.iter().map(String::len).sum::<usize>()),
+            Values::Strings(all) => Some(all.bytes()),
             _ => None,
         });
         texts.sum()
@@ -156,9 +154,11 @@ impl FeaturePlan {
     ) -> Result<Vec<Tensor>, RankError> {
         self.refuse_unknown_columns(sources.request)?;
         let recent = &sources.history[sources.history.len().saturating_sub(self.history_length)..];
+        let (catalogue, items) = (self.catalogue.as_deref(), self.count(sources.history, recent));
         let prepared = Prepared {
             recent,
-            items: self.count(sources.history, recent),
+            places: self.user_items.places(&items, sources, catalogue),
+            items,
             texts: self.tokenise(sources)?,
         };
         self.inputs.iter().map(|input| self.tensor(input, sources, &prepared)).collect()
@@ -166,12 +166,11 @@ impl FeaturePlan {
 
     /// What the user did, counted; nothing where no input asks for it.
     fn count(&self, history: &History, recent: &[Event]) -> Arc<UserItems> {
-        let asked = |input: &PlannedInput| matches!(input.binding, Binding::UserItem(_));
-        match self.inputs.iter().any(asked) {
-            true => self
+        match self.user_items.is_empty() {
+            true => Arc::default(),
+            false => self
                 .counted
-                .of(history, || UserItems::of(recent, self.catalogue.as_deref(), &self.counted_by)),
-            false => Arc::default(),
+                .of(history, || self.user_items.count(recent, self.catalogue.as_deref())),
         }
     }
 
@@ -214,7 +213,9 @@ impl FeaturePlan {
                 .given_floats(prior_scores(sources, rule))
                 .map_err(|wrong| RankError::field("candidates.prior_scores", wrong))?,
             Binding::ItemIndex(feature) => feature.values(sources),
-            Binding::UserItem(feature) => feature.values(sources, &prepared.items, catalogue),
+            Binding::UserItem(number) => {
+                self.user_items.values(*number, &prepared.items, &prepared.places)
+            }
             Binding::Tokens(feature) => {
                 let tokens = prepared.texts.iter().find(|(name, _)| *name == feature.text);
                 let tokens = tokens.ok_or_else(|| RankError::Features(feature.text.clone()))?;
@@ -312,8 +313,9 @@ pub(in crate::ranking) fn load_vocabularies(bundle: &Bundle) -> Result<Vocabular
 
 fn bind(
     input: &InputSpec,
-    catalogue: Option<&Arc<Catalogue>>,
+    catalogue: Option<&Catalogue>,
     vocabularies: &Vocabularies,
+    user_items: &mut UserItemFeatures,
 ) -> Result<Binding, Fault> {
     let rule = ValueRule::new(input);
     let vocabulary = input.vocabulary.as_ref().and_then(|name| vocabularies.get(name)).cloned();
@@ -321,17 +323,14 @@ fn bind(
         Source::UserEmbedding => Binding::UserEmbedding,
         Source::UserIndex => Binding::UserIndex(rule),
         Source::Context => Binding::Context(ColumnFeature::new(input, vocabulary, None)?),
-        Source::Candidate => {
-            Binding::Candidate(ColumnFeature::new(input, vocabulary, catalogue.map(AsRef::as_ref))?)
-        }
+        Source::Candidate => Binding::Candidate(ColumnFeature::new(input, vocabulary, catalogue)?),
         Source::PriorScore => Binding::PriorScore(rule),
         Source::ItemIndex => {
             let vocabulary = vocabulary
                 .ok_or_else(|| Fault::new(&input.name, "has no vocabulary", "name it"))?;
-            let catalogue = catalogue.map(AsRef::as_ref);
             Binding::ItemIndex(ItemIndexFeature::new(input, vocabulary, catalogue))
         }
-        Source::UserItem => Binding::UserItem(UserItemFeature::new(input)),
+        Source::UserItem => Binding::UserItem(user_items.add(input, catalogue)),
         Source::CandidateMask => Binding::CandidateMask(rule),
         Source::History | Source::HistoryMask | Source::HistoryLength => {
             Binding::History(HistoryInput::new(input, vocabulary))

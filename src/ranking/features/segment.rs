@@ -12,6 +12,7 @@ use crate::{
         request::Values,
     },
     repository::{Piece, QUERY},
+    texts::Texts,
 };
 
 /// A template's segment with what stands for its fields.
@@ -210,7 +211,7 @@ enum Part<'a> {
 enum Given<'a> {
     Nothing,
     Same(&'a str),
-    Each(&'a [String]),
+    Each(&'a Texts),
     /// Values that are no text: what they are.
     Other(&'static str),
 }
@@ -219,7 +220,7 @@ impl<'a> Given<'a> {
     fn text(&self, at: Option<usize>) -> Option<&'a str> {
         let text = match self {
             Self::Same(text) => Some(*text),
-            Self::Each(all) => at.map(|at| all[at].as_str()),
+            Self::Each(all) => at.map(|at| &all[at]),
             Self::Nothing | Self::Other(_) => None,
         };
         text.filter(|text| !is_blank(text))

@@ -1,5 +1,6 @@
 //! Between the wire's messages and the pipeline's types.
 
+mod items;
 mod request;
 mod response;
 

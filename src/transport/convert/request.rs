@@ -1,5 +1,7 @@
 //! From the wire to a request, all faults at once.
 
+use std::fmt::{Arguments, Display};
+
 use ahash::AHashSet;
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
         Values,
     },
     serving::Selector,
+    texts::{Texts, has_repeats},
     transport::{limits::Limits, pb},
     users::{Event, EventKind},
 };
@@ -26,18 +29,18 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// [`RankError::Invalid`] with every faulty field, up to a number.
 pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankRequest, RankError> {
     let mut faults = Faults { limits, all: Vec::new() };
-    faults.id("request_id", &message.request_id);
-    faults.text("query", &message.query);
+    faults.id(&"request_id", &message.request_id);
+    faults.text(&"query", &message.query);
     if message.explain {
         faults.add("explain", "is not supported yet; leave it false");
     }
     let (count, candidates) = faults.candidates(message.candidates.unwrap_or_default());
-    let context = faults.columns("context", message.context, 1);
+    let context = faults.columns(format_args!("context"), message.context, 1);
     let user = faults.user(message.user.unwrap_or_default());
     let model = message.model.unwrap_or_default();
-    faults.id("model.name", &model.name);
+    faults.id(&"model.name", &model.name);
     if let Some(pb::model_selector::Selector::Label(label)) = &model.selector {
-        faults.id("model.label", label);
+        faults.id(&"model.label", label);
     }
     let priority = faults.priority(message.priority);
     if count == 0 {
@@ -91,14 +94,21 @@ impl Faults<'_> {
         }
     }
 
-    fn add(&mut self, field: impl Into<String>, wrong: impl Into<String>) {
+    /// Notes a fault; a field's path costs nothing before.
+    fn add(&mut self, field: impl Display, wrong: impl Into<String>) {
         if self.all.len() < MAX_FAULTS {
-            self.all.push(FieldFault::new(field, wrong));
+            self.all.push(FieldFault::new(field.to_string(), wrong));
         }
     }
 
     /// A length beyond its limit; `limit` is the limit's name.
-    fn bound(&mut self, field: &str, length: usize, limit: (&str, usize), unit: &str) -> bool {
+    fn bound(
+        &mut self,
+        field: &dyn Display,
+        length: usize,
+        limit: (&str, usize),
+        unit: &str,
+    ) -> bool {
         let (name, most) = limit;
         if length > most {
             self.add(field, format!("has {length} {unit}, and {name} is {most}"));
@@ -106,21 +116,24 @@ impl Faults<'_> {
         length <= most
     }
 
-    fn id(&mut self, field: &str, text: &str) {
+    fn id(&mut self, field: &dyn Display, text: &str) {
         self.bound(field, text.len(), ("max_id_bytes", self.limits.max_id_bytes), "bytes");
     }
 
-    fn text(&mut self, field: &str, text: &str) {
+    fn text(&mut self, field: &dyn Display, text: &str) {
         self.bound(field, text.len(), ("max_string_bytes", self.limits.max_string_bytes), "bytes");
     }
 
-    fn finite(&mut self, field: &str, values: &[f32]) {
+    fn finite(&mut self, field: Arguments<'_>, values: &[f32]) {
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            self.add(format!("{field}[{at}]"), format!("is {}; send finite numbers", values[at]));
+            self.add(
+                format_args!("{field}[{at}]"),
+                format!("is {}; send finite numbers", values[at]),
+            );
         }
     }
 
-    fn count(&mut self, field: &str, got: usize, want: usize) -> bool {
+    fn count(&mut self, field: Arguments<'_>, got: usize, want: usize) -> bool {
         if got != want {
             self.add(field, format!("has {got} values, and {want} are needed, one a row"));
         }
@@ -130,31 +143,36 @@ impl Faults<'_> {
     fn candidates(&mut self, message: pb::Candidates) -> (usize, Candidates) {
         let count = message.ids.len();
         let limit = ("max_candidates", self.limits.max_candidates);
-        if !self.bound("candidates.ids", count, limit, "entries") {
+        if !self.bound(&"candidates.ids", count, limit, "entries") {
             return (count, Candidates::default());
         }
         self.ids(&message.ids);
         if !message.prior_scores.is_empty() {
-            self.count("candidates.prior_scores", message.prior_scores.len(), count);
-            self.finite("candidates.prior_scores", &message.prior_scores);
+            let field = format_args!("candidates.prior_scores");
+            self.count(field, message.prior_scores.len(), count);
+            self.finite(field, &message.prior_scores);
         }
         let candidates = Candidates {
-            columns: self.columns("candidates.columns", message.columns, count),
+            columns: self.columns(format_args!("candidates.columns"), message.columns, count),
             ids: message.ids,
             prior_scores: message.prior_scores,
         };
         (count, candidates)
     }
 
-    fn ids(&mut self, ids: &[String]) {
+    fn ids(&mut self, ids: &Texts) {
+        let most = self.limits.max_id_bytes;
+        let fits = |id: &str| !id.is_empty() && id.len() <= most;
+        if ids.iter().all(fits) && !has_repeats(ids) {
+            return;
+        }
         let mut seen = AHashSet::with_capacity(ids.len());
         for (at, id) in ids.iter().enumerate() {
-            let fits = !id.is_empty() && id.len() <= self.limits.max_id_bytes;
-            if fits && seen.insert(id.as_str()) {
+            if fits(id) && seen.insert(id) {
                 continue;
             }
-            let field = format!("candidates.ids[{at}]");
-            match (id.is_empty(), fits) {
+            let field = format_args!("candidates.ids[{at}]");
+            match (id.is_empty(), fits(id)) {
                 (true, _) => self.add(field, "is empty"),
                 (_, false) => self.id(&field, id),
                 _ => self
@@ -163,24 +181,31 @@ impl Faults<'_> {
         }
     }
 
-    fn columns(&mut self, field: &str, columns: Vec<pb::Column>, count: usize) -> Vec<Column> {
+    fn columns(
+        &mut self,
+        field: Arguments<'_>,
+        mut columns: Vec<pb::Column>,
+        count: usize,
+    ) -> Vec<Column> {
         let limit = ("max_columns", self.limits.max_columns);
-        if !self.bound(field, columns.len(), limit, "columns") {
+        if !self.bound(&field, columns.len(), limit, "columns") {
             return Vec::new();
         }
-        let mut names = AHashSet::with_capacity(columns.len());
         let mut done = Vec::with_capacity(columns.len());
-        for (at, column) in columns.into_iter().enumerate() {
-            let place = format!("{field}[{at}]");
+        for at in 0..columns.len() {
+            let (before, rest) = columns.split_at_mut(at);
+            let column = &mut rest[0];
+            let place = format_args!("{field}[{at}]");
             if column.name.is_empty() {
-                self.add(format!("{place}.name"), "is empty");
+                self.add(format_args!("{place}.name"), "is empty");
             }
-            self.id(&format!("{place}.name"), &column.name);
-            if !names.insert(column.name.clone()) {
-                self.add(&place, format!("`{}` is there twice", shortened(&column.name)));
+            self.id(&format_args!("{place}.name"), &column.name);
+            if before.iter().any(|other| other.name == column.name) {
+                self.add(place, format!("`{}` is there twice", shortened(&column.name)));
             }
-            if let Some(values) = self.values((&place, &column.name), column.values, count) {
-                done.push(Column { name: column.name, values });
+            let values = column.values.take();
+            if let Some(values) = self.values((place, &column.name), values, count) {
+                done.push(Column { name: column.name.clone(), values });
             }
         }
         done
@@ -188,7 +213,7 @@ impl Faults<'_> {
 
     fn values(
         &mut self,
-        (place, name): (&str, &str),
+        (place, name): (Arguments<'_>, &str),
         values: Option<pb::column::Values>,
         count: usize,
     ) -> Option<Values> {
@@ -199,40 +224,45 @@ impl Faults<'_> {
                 None
             }
             Some(Wire::Floats(column)) => {
-                let field = format!("{place}.floats.values");
-                self.finite(&field, &column.values);
-                self.count(&field, column.values.len(), count)
+                let field = format_args!("{place}.floats.values");
+                self.finite(field, &column.values);
+                self.count(field, column.values.len(), count)
                     .then_some(Values::Floats(column.values))
             }
             Some(Wire::Ints(column)) => self
-                .count(&format!("{place}.ints.values"), column.values.len(), count)
+                .count(format_args!("{place}.ints.values"), column.values.len(), count)
                 .then_some(Values::Ints(column.values)),
             Some(Wire::Strings(column)) => {
-                let field = format!("{place}.strings.values");
+                let field = format_args!("{place}.strings.values");
                 let most = self.limits.max_string_bytes;
                 for (at, text) in column.values.iter().enumerate().filter(|(_, t)| t.len() > most) {
                     let (name, got) = (shortened(name), text.len());
                     let wrong = format!(
                         "of the column `{name}` has {got} bytes, and max_string_bytes is {most}"
                     );
-                    self.add(format!("{field}[{at}]"), wrong);
+                    self.add(format_args!("{field}[{at}]"), wrong);
                 }
-                self.count(&field, column.values.len(), count)
+                self.count(field, column.values.len(), count)
                     .then_some(Values::Strings(column.values))
             }
             Some(Wire::Vectors(column)) => self.vectors(place, column, count),
         }
     }
 
-    fn vectors(&mut self, place: &str, column: pb::VectorColumn, count: usize) -> Option<Values> {
+    fn vectors(
+        &mut self,
+        place: Arguments<'_>,
+        column: pb::VectorColumn,
+        count: usize,
+    ) -> Option<Values> {
         let (dim, most) = (column.dim as usize, self.limits.max_vector_dim);
         if dim == 0 || dim > most {
             let wrong = format!("is {dim}, and must be 1 to max_vector_dim, {most}");
-            self.add(format!("{place}.vectors.dim"), wrong);
+            self.add(format_args!("{place}.vectors.dim"), wrong);
             return None;
         }
-        let field = format!("{place}.vectors.values");
-        self.finite(&field, &column.values);
+        let field = format_args!("{place}.vectors.values");
+        self.finite(field, &column.values);
         let want = count.saturating_mul(dim);
         let fits = column.values.len() == want;
         if !fits {
@@ -243,14 +273,14 @@ impl Faults<'_> {
     }
 
     fn user(&mut self, message: pb::User) -> User {
-        self.id("user.id", &message.id);
+        self.id(&"user.id", &message.id);
         let limit = ("max_history", self.limits.max_history);
-        let history = match self.bound("user.history", message.history.len(), limit, "events") {
+        let history = match self.bound(&"user.history", message.history.len(), limit, "events") {
             true => self.history(message.history),
             false => Vec::new(),
         };
         let embedding = message.embedding.map(|given| {
-            self.finite("user.embedding.values", &given.values);
+            self.finite(format_args!("user.embedding.values"), &given.values);
             InlineEmbedding {
                 values: given.values,
                 shape: given.shape.into_iter().map(|dim| dim as usize).collect(),
@@ -263,28 +293,34 @@ impl Faults<'_> {
     fn history(&mut self, events: Vec<pb::Event>) -> Vec<Event> {
         let mut done: Vec<Event> = Vec::with_capacity(events.len());
         for (at, event) in events.into_iter().enumerate() {
-            let place = format!("user.history[{at}]");
+            let place = format_args!("user.history[{at}]");
             if event.item_id.is_empty() {
-                self.add(format!("{place}.item_id"), "is empty");
+                self.add(format_args!("{place}.item_id"), "is empty");
             }
-            self.id(&format!("{place}.item_id"), &event.item_id);
+            self.id(&format_args!("{place}.item_id"), &event.item_id);
             let kind = match pb::EventKind::try_from(event.kind) {
                 Ok(pb::EventKind::View) => EventKind::View,
                 Ok(pb::EventKind::Cart) => EventKind::Cart,
                 Ok(pb::EventKind::Unspecified | pb::EventKind::Purchase) => EventKind::Purchase,
                 Err(_) => {
-                    self.add(format!("{place}.kind"), format!("{} is no EventKind", event.kind));
+                    self.add(
+                        format_args!("{place}.kind"),
+                        format!("{} is no EventKind", event.kind),
+                    );
                     continue;
                 }
             };
             let Some(time) = event.time.map(|time| time.seconds).filter(|t| TIMES.contains(t))
             else {
-                self.add(format!("{place}.time"), "is missing or outside of the years 1 to 9999");
+                self.add(
+                    format_args!("{place}.time"),
+                    "is missing or outside of the years 1 to 9999",
+                );
                 continue;
             };
             if done.last().is_some_and(|before| before.time > time) {
                 let wrong = "is earlier than the event before; send the oldest first";
-                self.add(format!("{place}.time"), wrong);
+                self.add(format_args!("{place}.time"), wrong);
             }
             done.push(Event { item: event.item_id.into(), kind, time });
         }
@@ -304,7 +340,7 @@ mod tests {
     fn request() -> pb::RankRequest {
         pb::RankRequest {
             candidates: Some(pb::Candidates {
-                ids: vec!["a".to_owned(), "b".to_owned()],
+                ids: ["a", "b"].into_iter().collect(),
                 ..pb::Candidates::default()
             }),
             ..pb::RankRequest::default()
@@ -337,11 +373,11 @@ mod tests {
     fn faults_of_candidates_name_their_field() {
         check(request(), &[]);
         check(pb::RankRequest::default(), &["candidates.ids"]);
-        check(candidates(|c| c.ids = vec![String::new()]), &["candidates.ids[0]"]);
-        check(candidates(|c| c.ids[1] = "a".to_owned()), &["candidates.ids[1]"]);
-        check(candidates(|c| c.ids[1] = "123456789".to_owned()), &["candidates.ids[1]"]);
-        let many = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-        check(candidates(|c| c.ids = many), &["candidates.ids"]);
+        let ids = |ids: &[&str]| candidates(|c| c.ids = ids.iter().collect());
+        check(ids(&[""]), &["candidates.ids[0]"]);
+        check(ids(&["a", "a"]), &["candidates.ids[1]"]);
+        check(ids(&["a", "123456789"]), &["candidates.ids[1]"]);
+        check(ids(&["a", "b", "c", "d"]), &["candidates.ids"]);
         check(candidates(|c| c.prior_scores = vec![1.0]), &["candidates.prior_scores"]);
         check(
             candidates(|c| c.prior_scores = vec![1.0, f32::NAN]),

@@ -1,12 +1,12 @@
 //! From the pipeline's types to the wire.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     batching::{BatchFacts, Closed},
     ranking::{Column, Degraded, RankRequest, Ranking, UserState, Values},
     serving::Selector,
-    transport::pb,
+    transport::{convert::items::ItemWriter, pb},
 };
 
 /// The answer to `request`; `validate` and `total` are the times that the pipeline does not know.
@@ -16,32 +16,17 @@ pub(in crate::transport) fn rank_response(
     validate: Duration,
     total: Duration,
 ) -> pb::RankResponse {
-    let mut ids = request.candidates.ids;
-    let missing_items = ranking.missing.iter().map(|&at| ids[at as usize].clone()).collect();
-    let items = ranking.items.into_iter().zip(1..).map(|(item, rank)| {
-        let outputs = item.row.into_iter().flat_map(|row| {
-            ranking.further_heads.iter().map(move |head| pb::Output {
-                name: Arc::clone(&head.name),
-                value: head.values[row as usize],
-            })
-        });
-        pb::RankedItem {
-            id: std::mem::take(&mut ids[item.index as usize]),
-            index: item.index,
-            rank,
-            score: item.score,
-            outputs: outputs.collect(),
-        }
-    });
+    let ids = &request.candidates.ids;
+    let missing = ranking.missing.iter().map(|&at| ids[at as usize].to_owned());
     pb::RankResponse {
         request_id: request.request_id,
-        items: items.collect(),
+        items: ItemWriter::new(ids, &ranking.further_heads).write(&ranking.items),
         model_name: ranking.model.name.to_string(),
         model_version: ranking.model.version.0,
         encoder_version: ranking.encoder_version,
         user_state: user_state(ranking.user_state).into(),
         degraded: ranking.degraded.into_iter().map(|d| degraded(d).into()).collect(),
-        missing_items,
+        missing_items: missing.collect(),
         timings: Some(pb::Timings {
             total_us: micros(total),
             validate_us: micros(validate),

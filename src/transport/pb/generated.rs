@@ -1,8 +1,6 @@
 //! The messages and services of `proto/`, generated when the crate is built.
 #![expect(clippy::all, reason = "generated")]
 
-pub use crate::transport::output::Output;
-
 tonic::include_proto!("podium.v1");
 
 /// The file descriptors of `proto/`, encoded.
