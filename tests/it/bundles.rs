@@ -1,8 +1,8 @@
 //! Bundles against real ONNX Runtime: golden vectors, the graph's signature, and manifests that do not fit it.
 
 use podium::{
-    repository::{DimSpec, Fault, run_golden, verify},
-    serving::verified_instance,
+    repository::{DimSpec, Fault, golden_inputs, run_golden, verify},
+    serving::{check_invariance, verified_instance},
     tensor::DType,
 };
 
@@ -16,6 +16,21 @@ fn shipped_bundles_answer_their_golden_vectors() {
         let results = run_golden(&bundle, instance.as_mut()).unwrap();
         assert!(!results.is_empty(), "{path} has no golden vectors");
         assert!(results.iter().all(|result| result.passed()), "{results:?}");
+    }
+}
+
+/// What `docs/batching.md` publishes: how far company moves a score at most, relative to the larger of 1 and the score.
+const TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn company_moves_no_score_and_other_neighbours_no_bit() {
+    for path in ["grocery-encoder/1", "grocery-ranker/1", "electronics-search/1"] {
+        let bundle = open(&shipped(path));
+        let mut instance = verified_instance(&runtime(), &bundle).unwrap();
+        let cases = golden_inputs(&bundle).unwrap();
+        let found = check_invariance(instance.as_mut(), &bundle, &cases).unwrap();
+        let found = found.unwrap_or_else(|| panic!("{path} has too few golden cases"));
+        assert!(found.error <= TOLERANCE && found.reordered == 0 && found.bit_equal, "{found:?}");
     }
 }
 
