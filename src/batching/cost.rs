@@ -14,10 +14,19 @@ const WASTEFUL: f64 = 0.75;
 /// A batch need not be larger than what gives this share of the best rate.
 const GOOD_ENOUGH: f64 = 0.97;
 
+/// What a unit of a length costs beside one of the usual length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LengthWeight {
+    /// The length that it is padded to.
+    pub length: usize,
+    /// The length of the usual kind that costs as much.
+    pub weight: f64,
+}
+
 /// One measured run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostPoint {
-    /// Units of the batch, times the length that they are padded to.
+    /// Units of the batch, times what each costs: the usual length.
     pub size: usize,
     /// The run's time in microseconds.
     pub run_us: f64,
@@ -28,6 +37,8 @@ pub struct CostPoint {
 pub struct CostTable {
     /// Sorted by size, times not falling; empty where nothing is known.
     points: Vec<CostPoint>,
+    /// Sorted by length, weights not falling; empty where a unit costs its length.
+    weights: Vec<LengthWeight>,
     scale: f64,
 }
 
@@ -48,7 +59,42 @@ impl CostTable {
             longest = longest.max(point.run_us);
             point.run_us = longest;
         }
-        Self { points, scale: 1.0 }
+        Self { points, weights: Vec::new(), scale: 1.0 }
+    }
+
+    /// The same, with what units of other lengths cost.
+    pub fn with_weights(mut self, mut weights: Vec<LengthWeight>) -> Self {
+        weights.retain(|one| one.length > 0 && one.weight >= 1.0);
+        weights.sort_by_key(|one| one.length);
+        let mut heaviest: f64 = 0.0;
+        for one in &mut weights {
+            heaviest = heaviest.max(one.weight);
+            one.weight = heaviest;
+        }
+        self.weights = weights;
+        self
+    }
+
+    /// What a unit of a length costs, at least 1: between two measured lengths on the line through them, beyond them in proportion.
+    pub fn weight(&self, length: usize) -> usize {
+        let after = self.weights.partition_point(|one| one.length < length);
+        let in_proportion = |one: &LengthWeight| one.weight * length as f64 / one.length as f64;
+        let weight =
+            match (after.checked_sub(1).map(|at| self.weights[at]), self.weights.get(after)) {
+                (None, None) => length as f64,
+                (Some(one), None) => in_proportion(&one),
+                (None, Some(one)) => in_proportion(one),
+                (Some(low), Some(high)) => {
+                    let share = (length - low.length) as f64 / (high.length - low.length) as f64;
+                    low.weight + share * (high.weight - low.weight)
+                }
+            };
+        (weight.round() as usize).max(1)
+    }
+
+    /// What units of the measured lengths cost.
+    pub fn weights(&self) -> &[LengthWeight] {
+        &self.weights
     }
 
     /// The measured points.
@@ -56,8 +102,8 @@ impl CostTable {
         &self.points
     }
 
-    /// The length that a unit had in the runs that were measured.
-    pub fn typical_length(&self) -> usize {
+    /// What a unit of the usual length costs: the size of the smallest run that was measured, which had one.
+    pub fn usual_weight(&self) -> usize {
         self.points.first().map_or(1, |point| point.size)
     }
 
@@ -163,6 +209,16 @@ mod tests {
         check(36, 450);
         check(256, 2860);
         assert_eq!(CostTable::new(Vec::new()).predict(9), Duration::ZERO);
+    }
+
+    #[test]
+    fn longer_units_cost_what_was_measured() {
+        let weights = [(16, 10.0), (32, 32.0), (128, 160.0)];
+        let weights = weights.map(|(length, weight)| LengthWeight { length, weight });
+        let table = table().with_weights(weights.into());
+        let all = [1, 8, 16, 24, 32, 80, 128, 256].map(|length| table.weight(length));
+        assert_eq!(all, [1, 5, 10, 21, 32, 96, 160, 320]);
+        assert_eq!(CostTable::default().weight(7), 7);
     }
 
     #[test]

@@ -47,13 +47,13 @@ impl Waiting {
         self.stretch().units.end - self.next
     }
 
-    /// The longest of them.
-    pub(super) fn length(&self) -> usize {
-        self.stretch().length
+    /// What each of them costs.
+    pub(super) fn weight(&self) -> usize {
+        self.stretch().weight
     }
 
     fn size(&self) -> usize {
-        self.left() * self.length()
+        self.left() * self.weight()
     }
 }
 
@@ -79,9 +79,9 @@ impl Lane {
         self.units
     }
 
-    /// The job that is to run first.
-    pub(super) fn first(&self) -> Option<&Arc<Job>> {
-        self.waiting.first_key_value().map(|(_, waiting)| &waiting.job)
+    /// What is to run first.
+    pub(super) fn first(&self) -> Option<&Waiting> {
+        self.waiting.first_key_value().map(|(_, waiting)| waiting)
     }
 
     /// What waits, in the order in which it is to run.
@@ -117,13 +117,13 @@ impl Lane {
     /// Takes the first so many units of a job; returns the job and their size.
     pub(super) fn advance(&mut self, key: Key, count: usize) -> Option<(Arc<Job>, usize)> {
         let waiting = self.waiting.get_mut(&key)?;
-        let (job, length) = (Arc::clone(&waiting.job), waiting.length());
+        let (job, weight) = (Arc::clone(&waiting.job), waiting.weight());
         waiting.next += count;
         let gone = waiting.left() == 0;
         self.units -= count;
         if gone {
             self.waiting.remove(&key);
         }
-        Some((job, count * length))
+        Some((job, count * weight))
     }
 }

@@ -33,7 +33,7 @@ mod units;
 mod worker;
 
 pub use close::Closed;
-pub use cost::{CostPoint, CostTable};
+pub use cost::{CostPoint, CostTable, LengthWeight};
 pub use counters::BatchCounts;
 pub use error::BatchError;
 pub use job::{BatchFacts, Priority, Ran, Trip, Work};

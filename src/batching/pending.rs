@@ -7,7 +7,7 @@ use crate::{
         callers::Callers,
         cost::CostTable,
         job::{Job, Key},
-        lane::{Lane, LaneKey},
+        lane::{Lane, LaneKey, Waiting},
         layout::Joins,
     },
     deadline::Deadline,
@@ -21,7 +21,7 @@ pub(super) struct Piece {
     pub(super) units: Range<usize>,
 }
 
-/// How a job may be cut. Sizes are units times the length that they are padded to.
+/// How a job may be cut. Sizes are units times what each costs, which is its length where nothing else was measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
     /// Smaller pieces waste the device on what each run costs whatever its size.
@@ -31,9 +31,9 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// Whether both pieces of so many units of a length are large enough.
-    fn pays(&self, left: usize, room: usize, length: usize) -> bool {
-        room > 0 && room * length >= self.least && (left - room) * length >= self.least
+    /// Whether both pieces of so many units of a weight are large enough.
+    fn pays(&self, left: usize, room: usize, weight: usize) -> bool {
+        room > 0 && room * weight >= self.least && (left - room) * weight >= self.least
     }
 }
 
@@ -54,12 +54,12 @@ pub(super) struct Take<'a> {
 
 impl Take<'_> {
     /// How many of the units that are left of a job make a batch of their own.
-    fn alone(&self, left: usize, length: usize) -> usize {
-        let room = (self.size / length).max(1);
+    fn alone(&self, left: usize, weight: usize) -> usize {
+        let room = (self.size / weight).max(1);
         match self.cut {
             _ if left <= room => left,
-            Some(cut) if cut.pays(left, room, length) => room,
-            Some(cut) => left.min((cut.longest / length).max(1)),
+            Some(cut) if cut.pays(left, room, weight) => room,
+            Some(cut) => left.min((cut.longest / weight).max(1)),
             None => left,
         }
     }
@@ -74,6 +74,8 @@ pub(super) struct Batch {
     pub(super) units: usize,
     /// The length that all units are padded to.
     pub(super) length: usize,
+    /// What each of them costs.
+    weight: usize,
     /// The first deadline of its jobs.
     due: Option<Deadline>,
     /// Whether it would have been larger, had that deadline left more time.
@@ -81,22 +83,23 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Units times the length that they are padded to.
+    /// Its units times what each costs.
     pub(super) fn size(&self) -> usize {
-        self.units * self.length
+        self.units * self.weight
     }
 
-    /// How many units of a length, of a job with that deadline, may still join; and whether more could, were there more time.
-    fn room(&self, take: &Take<'_>, length: usize, deadline: Deadline) -> (usize, bool) {
-        let length = self.length.max(length);
+    /// How many units of a weight, of a job with that deadline, may still join; and whether more could, were there more time.
+    fn room(&self, take: &Take<'_>, weight: usize, deadline: Deadline) -> (usize, bool) {
+        let weight = self.weight.max(weight);
         let due = self.due.map_or(deadline, |due| due.min(deadline));
         let in_time = take.cost.size_within(due.remaining(take.now));
-        ((take.size.min(in_time) / length).saturating_sub(self.units), in_time < take.size)
+        ((take.size.min(in_time) / weight).saturating_sub(self.units), in_time < take.size)
     }
 
-    fn push(&mut self, job: &Arc<Job>, units: Range<usize>) {
+    fn push(&mut self, job: &Arc<Job>, units: Range<usize>, cost: &CostTable) {
         self.units += units.len();
         self.length = self.length.max(job.units.longest(&units));
+        self.weight = cost.weight(self.length);
         self.due = Some(self.due.map_or(job.deadline, |due| due.min(job.deadline)));
         self.pieces.push(Piece { job: Arc::clone(job), units });
     }
@@ -129,7 +132,7 @@ impl Pending {
         self.units
     }
 
-    /// Units times the lengths that they are padded to.
+    /// Units times what each costs.
     pub(super) fn size(&self) -> usize {
         self.size
     }
@@ -144,15 +147,14 @@ impl Pending {
         self.lanes.iter().map(|lane| lane.size_before(key)).sum()
     }
 
-    /// The job that is to run first, and the length that it needs.
-    pub(super) fn first(&self) -> Option<(&Arc<Job>, usize)> {
-        let lane = self.lanes.get(self.first_lane()?)?;
-        lane.first().map(|job| (job, lane.key.bucket))
+    /// What is to run first.
+    pub(super) fn first(&self) -> Option<&Waiting> {
+        self.lanes.get(self.first_lane()?)?.first()
     }
 
     fn first_lane(&self) -> Option<usize> {
         let keys = self.lanes.iter().enumerate();
-        let keys = keys.filter_map(|(at, lane)| Some((lane.first()?.key, at)));
+        let keys = keys.filter_map(|(at, lane)| Some((lane.first()?.job.key, at)));
         keys.min().map(|(_, at)| at)
     }
 
@@ -223,17 +225,17 @@ impl Pending {
         let least = if self.size >= take.saturated { take.size } else { 0 };
         let (mut taken, mut missed) = (Vec::new(), Vec::new());
         for waiting in self.lanes[lane].iter() {
-            let (job, left, length) = (&waiting.job, waiting.left(), waiting.length());
-            let alone = take.alone(left, length);
-            if job.deadline.at() < take.now + take.cost.predict((alone * length).max(least)) {
+            let (job, left, weight) = (&waiting.job, waiting.left(), waiting.weight());
+            let alone = take.alone(left, weight);
+            if job.deadline.at() < take.now + take.cost.predict((alone * weight).max(least)) {
                 missed.push(Arc::clone(job));
                 continue;
             }
-            let (room, hurried) = batch.room(take, length, job.deadline);
+            let (room, hurried) = batch.room(take, weight, job.deadline);
             let count = match take.cut {
                 _ if one_job && !batch.pieces.is_empty() => break,
                 _ if left <= room => left,
-                Some(cut) if cut.pays(left, room, length) => room,
+                Some(cut) if cut.pays(left, room, weight) => room,
                 _ if !batch.pieces.is_empty() => {
                     batch.hurried |= hurried;
                     break;
@@ -241,7 +243,7 @@ impl Pending {
                 _ => alone,
             };
             batch.hurried |= hurried && count < left;
-            batch.push(job, waiting.next..waiting.next + count);
+            batch.push(job, waiting.next..waiting.next + count, take.cost);
             taken.push((job.key, count));
         }
         for (key, count) in taken {
@@ -259,12 +261,12 @@ impl Pending {
         let mut lanes: Vec<usize> = (0..self.lanes.len()).collect();
         lanes.sort_by_key(|&lane| self.lanes[lane].key.bucket.abs_diff(batch.length));
         for lane in lanes {
-            let bucket = self.lanes[lane].key.bucket;
-            let length = bucket.max(batch.length);
-            let room = (take.size / length).saturating_sub(batch.units);
+            let Some(own) = self.lanes[lane].first().map(Waiting::weight) else { continue };
+            let weight = own.max(batch.weight);
+            let room = (take.size / weight).saturating_sub(batch.units);
             let more = self.lanes[lane].units().min(room);
-            let together = take.cost.predict((batch.units + more) * length);
-            let apart = take.cost.predict(batch.size()) + take.cost.predict(more * bucket);
+            let together = take.cost.predict((batch.units + more) * weight);
+            let apart = take.cost.predict(batch.size()) + take.cost.predict(more * own);
             if more > 0 && together <= apart {
                 self.fill(batch, lane, take);
             }

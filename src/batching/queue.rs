@@ -324,10 +324,10 @@ mod tests {
         let refused = queue.run(rows(&[20.0; 9], 100)).await;
         assert!(matches!(refused, Err(BatchError::TooLate { .. })), "{refused:?}");
         let first = async {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            queue.run(rows(&[20.0], 30)).await
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            queue.run(rows(&[20.0], 20)).await
         };
-        let (long, behind) = tokio::join!(queue.run(rows(&[20.0; 4], 1000)), first);
+        let (long, behind) = tokio::join!(queue.run(rows(&[20.0; 9], 1000)), first);
         assert!(long.is_ok(), "{long:?}");
         assert!(matches!(behind, Err(BatchError::TooLate { .. })), "{behind:?}");
         assert!(behind.err().and_then(|error| error.retry_after()).is_some());

@@ -12,6 +12,7 @@ use crate::{
         cost::CostTable,
         error::BatchError,
         job::{Job, Key, Priority},
+        lane::Waiting,
         layout::BatchLayout,
         options::BatchOptions,
         outlook::Outlook,
@@ -21,7 +22,7 @@ use crate::{
     ids::CallerName,
 };
 
-/// How much of a new observation goes into how crowded the device is, and how long a row is.
+/// How much of a new observation goes into how crowded the device is, and what a row costs.
 const LEARNING_RATE: f64 = 0.05;
 
 /// How long before an instance is free a batch for it is closed: its tensors are joined meanwhile.
@@ -57,7 +58,7 @@ pub(super) struct Taken {
     pub(super) closed: Closed,
     /// The length that its units are padded to.
     pub(super) length: usize,
-    /// Its units times that length.
+    /// Its units times what each costs.
     pub(super) size: usize,
     /// Its units over those that would have filled it.
     pub(super) fill: f32,
@@ -84,8 +85,8 @@ pub(super) struct Schedule {
     instances: Vec<InFlight>,
     /// The time that batches took with waiting for their turn on the device, over their runs.
     crowding: f64,
-    /// The mean length of a row.
-    row_length: f64,
+    /// What a row costs on average.
+    row_weight: f64,
     next_number: u64,
 }
 
@@ -102,7 +103,7 @@ impl Schedule {
             options: options.clone(),
             cuts: layout.cuts(),
             pending: Pending::new(layout.joins),
-            row_length: cost.typical_length() as f64,
+            row_weight: cost.usual_weight() as f64,
             cost,
             arrivals: Arrivals::default(),
             instances: vec![InFlight::default(); instances.max(1)],
@@ -138,12 +139,13 @@ impl Schedule {
     ) -> Result<Arc<Job>, BatchError> {
         self.next_number += 1;
         self.arrivals.note(now);
+        job.units.weigh(|length| self.cost.weight(length));
         let size = job.units.size();
         job.key = self.key(now, &job.caller, (size, job.deadline, priority));
         self.refuse_late(now, &job)?;
         self.make_room(now, &job)?;
         let mean = size as f64 / job.units.count().max(1) as f64;
-        self.row_length += LEARNING_RATE * (mean - self.row_length);
+        self.row_weight += LEARNING_RATE * (mean - self.row_weight);
         let job = Arc::new(job);
         self.pending.insert(&job);
         Ok(job)
@@ -239,7 +241,7 @@ impl Schedule {
 
     /// What would become of a request that came now: in time, in time for some of its rows, or too late.
     pub(super) fn outlook(&self, now: Instant, asked: &Asked<'_>) -> Outlook {
-        let size = |rows: usize| (rows as f64 * self.row_length) as usize;
+        let size = |rows: usize| (rows as f64 * self.row_weight) as usize;
         let key = self.key(now, asked.caller, (size(asked.rows), asked.deadline, asked.priority));
         let Some(needed) = self.needed(now, key, (size(asked.rows), asked.deadline)) else {
             return Outlook::InTime;
@@ -248,7 +250,7 @@ impl Schedule {
         let wait = self.wait_behind(self.pending.size_before(key), now);
         let time = left.mul_f64(CAUTION).saturating_sub(wait).div_f64(self.crowding);
         let instances = if self.cuts { self.instances.len() } else { 1 };
-        let rows = self.cost.size_within(time).saturating_mul(instances) as f64 / self.row_length;
+        let rows = self.cost.size_within(time).saturating_mul(instances) as f64 / self.row_weight;
         Outlook::Partly { rows: (rows as usize).min(asked.rows), late: self.too_late(needed, left) }
     }
 
@@ -267,12 +269,12 @@ impl Schedule {
     }
 
     fn situation(&self, now: Instant, free_at: Instant) -> Situation {
-        let (came, due, length) = match self.pending.first() {
-            Some((job, length)) => (job.came, job.deadline.at(), length),
+        let (came, due, weight) = match self.pending.first() {
+            Some(first) => (first.job.came, first.job.deadline.at(), first.weight()),
             None => (now, now, 1),
         };
         let waiting = self.pending.size();
-        let first_run = self.cost.predict(waiting.min(self.bounds().preferred).max(length));
+        let first_run = self.cost.predict(waiting.min(self.bounds().preferred).max(weight));
         Situation {
             now,
             waiting,
@@ -287,14 +289,14 @@ impl Schedule {
 
     fn bounds(&self) -> BatchBounds {
         let options = &self.options;
-        let length = self.pending.first().map_or(1, |(_, length)| length).max(1);
-        let most = options.max_batch_rows.saturating_mul(length);
+        let weight = self.pending.first().map_or(1, Waiting::weight).max(1);
+        let most = options.max_batch_rows.saturating_mul(weight);
         let preferred = match options.preferred_batch_rows {
             0 => self.cost.preferred_size().unwrap_or(most),
-            rows => rows.saturating_mul(length),
+            rows => rows.saturating_mul(weight),
         };
         BatchBounds {
-            preferred: preferred.clamp(length, most.max(length)),
+            preferred: preferred.clamp(weight, most.max(weight)),
             linger: (self.cost.overhead() / 2).min(options.max_queue_delay),
             max_queue_delay: options.max_queue_delay,
             lead: LEAD,

@@ -21,12 +21,14 @@ pub(super) struct Stretch {
     pub(super) length: usize,
     /// The bucket's bound.
     pub(super) bucket: usize,
+    /// What a unit of that length costs; its length, as long as nothing else is known.
+    pub(super) weight: usize,
 }
 
 impl Stretch {
-    /// Units times the length that they are padded to.
+    /// Units times what each costs.
     pub(super) fn size(&self) -> usize {
-        self.units.len() * self.length
+        self.units.len() * self.weight
     }
 }
 
@@ -64,8 +66,14 @@ impl Units {
 
     /// Units that are all of one length and stay as they came.
     pub(super) fn alike(count: usize, length: usize, buckets: &Buckets) -> Self {
-        let bucket = buckets.bound(length);
-        Self { order: Vec::new(), stretches: vec![Stretch { units: 0..count, length, bucket }] }
+        let stretch =
+            Stretch { units: 0..count, length, bucket: buckets.bound(length), weight: length };
+        Self { order: Vec::new(), stretches: vec![stretch] }
+    }
+
+    /// Sets what units cost, by their length.
+    pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> usize) {
+        self.stretches.iter_mut().for_each(|stretch| stretch.weight = weight(stretch.length));
     }
 
     /// How many there are.
@@ -73,7 +81,7 @@ impl Units {
         self.stretches.last().map_or(0, |stretch| stretch.units.end)
     }
 
-    /// The sum of their lengths, padded to the longest of each stretch.
+    /// The sum of what they cost, padded to the longest of each stretch.
     pub(super) fn size(&self) -> usize {
         self.stretches.iter().map(Stretch::size).sum()
     }
@@ -116,9 +124,9 @@ fn stretches(order: &[(u32, u32)], buckets: &Buckets) -> Vec<Stretch> {
         match all.last_mut() {
             Some(last) if last.bucket == bucket => {
                 last.units.end = at + 1;
-                last.length = length;
+                (last.length, last.weight) = (length, length);
             }
-            _ => all.push(Stretch { units: at..at + 1, length, bucket }),
+            _ => all.push(Stretch { units: at..at + 1, length, bucket, weight: length }),
         }
     }
     all
@@ -173,7 +181,7 @@ mod tests {
         let units = Units::of(&layout(Lead::Rows, true), &inputs, &Buckets::new(&[2, 6]));
         let places: Vec<usize> = (0..units.count()).map(|at| units.place(at)).collect();
         assert_eq!(places, [4, 1, 3, 2, 0]);
-        let stretch = |units, length, bucket| Stretch { units, length, bucket };
+        let stretch = |units, length, bucket| Stretch { units, length, bucket, weight: length };
         assert_eq!(
             units.stretches(),
             [stretch(0..3, 2, 2), stretch(3..4, 5, 6), stretch(4..5, 9, 9)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    batching::{BatchLayout, CostPoint, CostTable, Lead},
+    batching::{BatchLayout, CostPoint, CostTable, Lead, LengthWeight},
     repository::{DimSpec, InputSpec, Manifest, Source, TokenPart},
     runtime::ModelInstance,
     tensor::{DType, Tensor, TensorData},
@@ -11,6 +11,9 @@ use crate::{
 
 /// The length that texts, histories and lists have in these runs, where the manifest does not bound it further.
 const LENGTH: usize = 32;
+
+/// The lengths whose costs are measured.
+const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
 
 /// Runs of each size; the quickest counts.
 const RUNS: usize = 3;
@@ -31,10 +34,11 @@ pub(super) fn measure_costs(
     let mut points: Vec<CostPoint> = Vec::new();
     let (mut best, mut stale) = (0.0, 0);
     let sizes = std::iter::successors(Some(1), |units| Some(units * 2));
+    let usual = length(manifest, layout);
     for units in sizes.take_while(|units| *units <= most) {
-        let Some(ran) = quickest(instance, manifest, layout, units) else { break };
-        let point =
-            CostPoint { size: units * length(manifest, layout), run_us: ran.as_secs_f64() * 1e6 };
+        let shape = Shape { units, length: usual };
+        let Some(ran) = quickest(instance, manifest, layout, shape) else { break };
+        let point = CostPoint { size: units * usual, run_us: ran.as_secs_f64() * 1e6 };
         points.push(point);
         let rate = point.size as f64 / point.run_us;
         stale = if rate > best * NO_GAIN { 0 } else { stale + 1 };
@@ -43,7 +47,46 @@ pub(super) fn measure_costs(
             break;
         }
     }
-    CostTable::new(points)
+    let table = CostTable::new(points);
+    let weights = weights(instance, (manifest, layout), usual, &table);
+    table.with_weights(weights)
+}
+
+/// Units of a length.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    units: usize,
+    length: usize,
+}
+
+/// Measures what units of other lengths cost beside one of the usual length, in batches as large as the device gains from.
+fn weights(
+    instance: &mut dyn ModelInstance,
+    (manifest, layout): (&Manifest, &BatchLayout),
+    usual: usize,
+    table: &CostTable,
+) -> Vec<LengthWeight> {
+    let Some(size) = table.preferred_size().filter(|_| usual > 1) else { return Vec::new() };
+    let mut weights = Vec::new();
+    for length in LENGTHS.into_iter().filter(|length| *length <= longest(manifest)) {
+        let units = size.div_ceil(length);
+        let Some(ran) = quickest(instance, manifest, layout, Shape { units, length }) else {
+            break;
+        };
+        let alike = table.size_within(ran);
+        weights.push(LengthWeight { length, weight: alike as f64 / units as f64 });
+        if ran > LONG_RUN {
+            break;
+        }
+    }
+    weights
+}
+
+/// The longest that the manifest lets texts, histories and lists be.
+fn longest(manifest: &Manifest) -> usize {
+    let texts = manifest.texts.values().map(|text| text.max_tokens);
+    let histories = manifest.history.iter().map(|history| history.max_length);
+    texts.chain(histories).max().unwrap_or(usize::MAX)
 }
 
 /// The quickest of a few runs; `None` where the graph refuses the inputs.
@@ -51,10 +94,10 @@ fn quickest(
     instance: &mut dyn ModelInstance,
     manifest: &Manifest,
     layout: &BatchLayout,
-    units: usize,
+    shape: Shape,
 ) -> Option<Duration> {
     let tensors: Vec<Tensor> =
-        manifest.inputs.iter().map(|input| made_up(input, manifest, layout, units)).collect();
+        manifest.inputs.iter().map(|input| made_up(input, manifest, layout, shape)).collect();
     let names = manifest.inputs.iter().map(|input| input.name.as_str());
     let named: Vec<(&str, &Tensor)> = names.zip(&tensors).collect();
     let mut quickest = Duration::MAX;
@@ -72,10 +115,11 @@ fn quickest(
 /// The length of what is padded in these runs; 1 where nothing is.
 fn length(manifest: &Manifest, layout: &BatchLayout) -> usize {
     let padded = layout.inputs.iter().zip(&manifest.inputs).filter(|(axes, _)| axes.padded);
-    padded.map(|(_, input)| length_of(input, manifest)).max().unwrap_or(1)
+    padded.map(|(_, input)| length_of(input, manifest, LENGTH)).max().unwrap_or(1)
 }
 
-fn length_of(input: &InputSpec, manifest: &Manifest) -> usize {
+/// The length of an input, no longer than the manifest lets it be.
+fn length_of(input: &InputSpec, manifest: &Manifest, length: usize) -> usize {
     let text = input.text.as_ref().and_then(|name| manifest.texts.get(name));
     let history = manifest.history.as_ref().map(|history| history.max_length);
     let bound = match input.source {
@@ -83,17 +127,18 @@ fn length_of(input: &InputSpec, manifest: &Manifest) -> usize {
         Source::History | Source::HistoryMask => history,
         _ => None,
     };
-    bound.map_or(LENGTH, |bound| bound.min(LENGTH)).max(1)
+    bound.map_or(length, |bound| bound.min(length)).max(1)
 }
 
 /// Zeros of an input's shape, ones where they say that something is there.
-fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, units: usize) -> Tensor {
+fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, shape: Shape) -> Tensor {
+    let Shape { units, length } = shape;
     let users = if layout.unit == Lead::Users { units } else { 1 };
     let dims = input.shape.iter().map(|dim| match dim {
         DimSpec::Fixed(size) => *size,
         named if named.is("users") => users,
         named if named.is("rows") => units,
-        _ => length_of(input, manifest),
+        _ => length_of(input, manifest, length),
     });
     let shape: Vec<usize> = dims.collect();
     let count = shape.iter().product();
