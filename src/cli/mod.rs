@@ -6,10 +6,13 @@ mod candidates;
 mod check;
 mod client;
 mod config_args;
+mod course;
+mod progress;
 mod rank;
 mod serve;
 mod settings;
 mod signals;
+mod span;
 
 use std::process::ExitCode;
 
