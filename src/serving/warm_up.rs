@@ -53,8 +53,7 @@ fn quickest(
     layout: &BatchLayout,
     units: usize,
 ) -> Option<Duration> {
-    let tensors: Vec<Tensor> =
-        manifest.inputs.iter().map(|input| made_up(input, manifest, layout, units)).collect();
+    let tensors = made_up_inputs(manifest, layout, units);
     let names = manifest.inputs.iter().map(|input| input.name.as_str());
     let named: Vec<(&str, &Tensor)> = names.zip(&tensors).collect();
     let mut quickest = Duration::MAX;
@@ -67,6 +66,15 @@ fn quickest(
         }
     }
     Some(quickest)
+}
+
+/// One made-up tensor for each input of the manifest, for a batch of so many units.
+pub(super) fn made_up_inputs(
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    units: usize,
+) -> Vec<Tensor> {
+    manifest.inputs.iter().map(|input| made_up(input, manifest, layout, units)).collect()
 }
 
 /// The length of what is padded in these runs; 1 where nothing is.
