@@ -17,6 +17,11 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     fits.then_some(time).ok_or_else(|| "write a time from 1ms on, such as 10s".to_owned())
 }
 
+/// A time as it would be written.
+pub(super) fn told(time: Duration) -> String {
+    humantime_serde::re::humantime::format_duration(time).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
