@@ -109,6 +109,7 @@ def test_a_signal_ends_it_and_what_there_is_is_told(tmp_path: Path) -> None:
         (["--slo", "0ms"], ["--slo", "1ms"]),
         (["--slo", "soon"], ["--slo"]),
         (["--rows", "0"], ["--rows"]),
+        (["--plot", "nowhere/plot.svg"], ["--plot", "nowhere", "directory"]),
     ],
 )
 def test_a_wrong_argument_is_told_what_to_do(arguments: list[str], words: list[str]) -> None:

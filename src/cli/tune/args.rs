@@ -1,6 +1,9 @@
 //! What to tune for, as the command line says it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -10,6 +13,7 @@ use crate::cli::span;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TuneArgs {
     /// The bundle's directory, <models>/<name>/<version>
+    #[arg(value_name = "BUNDLE")]
     pub(super) path: PathBuf,
     /// The latency within which 99% of the requests are to be answered; it is their deadline too
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = span::some_time)]
@@ -32,4 +36,49 @@ pub(in crate::cli) struct TuneArgs {
     /// Where to draw throughput against p99 as SVG [default: tune-<name>-<version>.svg]
     #[arg(long, value_name = "FILE")]
     pub(super) plot: Option<PathBuf>,
+}
+
+impl TuneArgs {
+    /// Refuses files that cannot be written, before minutes are spent on measuring.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (flag, file) in [("--json", &self.json), ("--plot", &self.plot)] {
+            let Some(file) = file else { continue };
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if !folder.unwrap_or(Path::new(".")).is_dir() || file.is_dir() {
+                return Err(format!(
+                    "{flag} {}: not a file in a directory that exists; make the directory, or name another file",
+                    file.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, want: bool) {
+        let args = TuneArgs {
+            path: "models/a/1".into(),
+            slo: Duration::from_millis(20),
+            rows: None,
+            duration: Duration::from_secs(2),
+            config: None,
+            seed: 1,
+            json: Some(json.into()),
+            plot: None,
+        };
+        assert_eq!(args.check().is_ok(), want, "{json}");
+    }
+
+    #[test]
+    fn a_file_needs_a_directory() {
+        check("tune.json", true);
+        check("src/tune.json", true);
+        check("nowhere/tune.json", false);
+        check("src", false);
+    }
 }

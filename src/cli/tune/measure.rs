@@ -36,7 +36,7 @@ const TRIES: usize = 2;
 const MOST_MISSED: usize = 2;
 
 /// Requests a second that one thread sends without being late itself; models that can do more are measured up to it.
-const MOST_PER_S: f64 = 10_000.0;
+pub(super) const MOST_PER_S: f64 = 10_000.0;
 
 /// Candidates of a request, where neither the command line nor the bundle has a number.
 const CANDIDATES: usize = 100;
@@ -68,6 +68,8 @@ pub(super) struct Report {
     pub(super) cost_length: usize,
     /// What runs cost.
     pub(super) costs: Vec<Cost>,
+    /// Whether the costs promise more requests a second than can be sent: then 100% stands for those.
+    pub(super) capped: bool,
     /// What was measured.
     pub(super) points: Vec<Point>,
     /// The place of the point that is proposed; none where no one meets the slo.
@@ -120,6 +122,12 @@ struct Plan {
     configured: BatchOptions,
 }
 
+impl Plan {
+    fn capacity(&self, choice: &Choice) -> f64 {
+        choice.capacity(&self.costs, &self.demand)
+    }
+}
+
 /// Measures what runs cost, and each choice at each rate until it is stopped.
 pub(super) async fn measure(args: &TuneArgs, stop: &CancellationToken) -> Result<Report, String> {
     let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
@@ -145,6 +153,7 @@ pub(super) async fn measure(args: &TuneArgs, stop: &CancellationToken) -> Result
         alone_ms: alone.as_secs_f64() * 1e3,
         cost_length: typical,
         costs: plan.costs.points().iter().map(cost).collect(),
+        capped: plan.choices.iter().any(|choice| plan.capacity(choice) > MOST_PER_S),
         points: Vec::new(),
         proposed: None,
         settings: None,
@@ -250,7 +259,7 @@ async fn measure_rate(
     (choice, place, share): (Choice, usize, f64),
     stop: &CancellationToken,
 ) -> Result<Option<Point>, String> {
-    let capacity = choice.capacity(&plan.costs, &plan.demand).min(MOST_PER_S);
+    let capacity = plan.capacity(&choice).min(MOST_PER_S);
     let load = Load {
         rate: capacity * share,
         lasts: args.duration,

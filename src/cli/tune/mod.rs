@@ -20,6 +20,7 @@ use measure::Report;
 
 /// Measures, prints, writes, draws; fails where nothing meets the slo.
 pub(super) fn run(args: &TuneArgs) -> Result<(), String> {
+    args.check()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

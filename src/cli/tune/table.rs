@@ -9,7 +9,7 @@ use crate::{
     cli::{
         span,
         tune::{
-            measure::Report,
+            measure::{MOST_PER_S, Report},
             point::{Point, WANTED, closest},
         },
     },
@@ -21,6 +21,12 @@ pub(super) fn text(report: &Report) -> Result<String, String> {
     let mut text = heading(report);
     let _ = writeln!(text, "{}", costs(report));
     let _ = writeln!(text, "{}", points(report));
+    if report.capped {
+        let _ = writeln!(
+            text,
+            "The costs promise more than {MOST_PER_S} requests/s, and no more are sent: 100% stands for that. A larger --rows asks more of it."
+        );
+    }
     if report.stopped {
         text.push_str("It was stopped before all was measured.\n");
     }
