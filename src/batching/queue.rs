@@ -23,6 +23,7 @@ use crate::{
     deadline::Deadline,
     ids::CallerName,
     runtime::ModelInstance,
+    tensor::Tensor,
 };
 
 /// What a queue is started with beside its instances.
@@ -86,6 +87,11 @@ impl ModelQueue {
     /// What runs cost as far as is known.
     pub fn cost(&self) -> CostTable {
         self.shared.cost()
+    }
+
+    /// The size of a job as costs count it: its units times the length that they are padded to.
+    pub fn size_of(&self, inputs: &[Tensor]) -> usize {
+        Units::of(&self.shared.layout, inputs, &self.shared.buckets).size()
     }
 
     /// What has become of rows so far.
@@ -170,7 +176,6 @@ mod tests {
             options::Pipeline,
         },
         runtime::{RuntimeError, Signature},
-        tensor::Tensor,
     };
 
     use super::*;

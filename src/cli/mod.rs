@@ -6,10 +6,14 @@ mod candidates;
 mod check;
 mod client;
 mod config_args;
+mod course;
+mod progress;
 mod rank;
 mod serve;
 mod settings;
 mod signals;
+mod span;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
     Config(ConfigArgs),
+    /// Measure what a bundle can do within a latency, and propose how to batch it
+    Tune(tune::TuneArgs),
     /// Measure a server, beside raw ONNX Runtime on the same rows
     Bench(bench::BenchArgs),
 }
@@ -46,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Rank(args) => rank::run(args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

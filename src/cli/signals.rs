@@ -1,6 +1,7 @@
 //! The signals that ask a command to stop.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// SIGINT and SIGTERM.
 pub(super) struct StopSignals {
@@ -25,4 +26,15 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Has the next signal cancel what is measured; what there is by then is printed.
+pub(super) fn cancel_on_next(stop: &CancellationToken) -> Result<(), String> {
+    let mut signals = StopSignals::listen()?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        stop.cancel();
+    });
+    Ok(())
 }

@@ -57,6 +57,21 @@ fn told<S: serde::Serializer>(time: &Option<Duration>, serializer: S) -> Result<
 const MOST: usize = 1 << 30;
 
 impl BatchingSpec {
+    /// These settings, and where they leave something out, those of another.
+    pub fn over(&self, other: &Self) -> Self {
+        Self {
+            instances: self.instances.or(other.instances),
+            max_batch_rows: self.max_batch_rows.or(other.max_batch_rows),
+            preferred_batch_rows: self.preferred_batch_rows.or(other.preferred_batch_rows),
+            max_queue_delay: self.max_queue_delay.or(other.max_queue_delay),
+            length_buckets: self.length_buckets.clone().or_else(|| other.length_buckets.clone()),
+            max_queue_size: self.max_queue_size.or(other.max_queue_size),
+            max_queue_rows: self.max_queue_rows.or(other.max_queue_rows),
+            max_queue_time: self.max_queue_time.or(other.max_queue_time),
+            default_priority: self.default_priority.or(other.default_priority),
+        }
+    }
+
     /// The keys whose values are out of bounds, each with what is wrong.
     pub fn faults(&self) -> Vec<(&'static str, &'static str)> {
         let counts = [
@@ -114,6 +129,16 @@ mod tests {
             &["max_queue_time", "length_buckets"],
         );
         assert!(toml::from_str::<BatchingSpec>("max_batch_size = 3").is_err());
+    }
+
+    #[test]
+    fn what_is_left_out_is_taken_from_the_other() {
+        let spec = |toml: &str| toml::from_str::<BatchingSpec>(toml).unwrap();
+        let over = spec("instances = 1\nmax_queue_delay = '1ms'");
+        let other = spec("instances = 4\nmax_batch_rows = 8\nlength_buckets = [16]");
+        let want =
+            "instances = 1\nmax_queue_delay = '1ms'\nmax_batch_rows = 8\nlength_buckets = [16]";
+        assert_eq!(over.over(&other), spec(want));
     }
 
     #[test]

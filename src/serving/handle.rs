@@ -15,6 +15,7 @@ use crate::{
         batch_layout::batch_layout, batch_options::batch_options, error::ServingError,
         warm_up::measure_costs,
     },
+    tensor::Tensor,
 };
 
 /// How a version is loaded.
@@ -122,6 +123,11 @@ impl ModelHandle {
     /// What runs cost, as measured at load and kept current.
     pub fn cost(&self) -> CostTable {
         self.queue.cost()
+    }
+
+    /// The size of a request as costs count it: its units times the length that they are padded to.
+    pub fn size_of(&self, inputs: &[Tensor]) -> usize {
+        self.queue.size_of(inputs)
     }
 
     /// What has become of rows since the version was loaded.

@@ -112,6 +112,16 @@ fn quickest(
     Some(quickest)
 }
 
+/// One made-up tensor for each input of the manifest, for a batch of so many units of the usual length.
+pub(super) fn made_up_inputs(
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    units: usize,
+) -> Vec<Tensor> {
+    let shape = Shape { units, length: LENGTH };
+    manifest.inputs.iter().map(|input| made_up(input, manifest, layout, shape)).collect()
+}
+
 /// The length of what is padded in these runs; 1 where nothing is.
 fn length(manifest: &Manifest, layout: &BatchLayout) -> usize {
     let padded = layout.inputs.iter().zip(&manifest.inputs).filter(|(axes, _)| axes.padded);

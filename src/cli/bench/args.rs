@@ -5,7 +5,11 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 
 use crate::{
-    cli::bench::{course::Course, load::Load, scenario::Scenario, setting::Setting},
+    cli::{
+        bench::{load::Load, scenario::Scenario, setting::Setting},
+        course::Course,
+        span,
+    },
     config::{self, Config, Flag},
 };
 
@@ -22,10 +26,10 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(super) scenario: Vec<Scenario>,
     /// How long each load is measured; scenarios have times of their own
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span::some_time)]
     pub(super) duration: Duration,
     /// How long each load runs before it is measured
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span::some_time)]
     pub(super) warmup: Duration,
     /// How often all is measured, each time with a new start of the server
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -67,10 +71,10 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
     pub(super) raw_batch: Vec<usize>,
     /// How long raw ONNX Runtime is measured at each size before and after each load
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span::some_time)]
     pub(super) raw_duration: Duration,
     /// Before each load, wait up to so long for other programs to leave the processors alone
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span::any_time)]
     pub(super) quiet: Duration,
     /// Leave raw ONNX Runtime out
     #[arg(long)]
@@ -107,19 +111,6 @@ impl FromStr for Rate {
             _ => Err("write a number above 0, such as 400, or a share, such as 80%".to_owned()),
         }
     }
-}
-
-fn wait(text: &str) -> Result<Duration, String> {
-    let time = text.parse::<humantime_serde::re::humantime::Duration>();
-    let time: Duration = time.map_err(|e| e.to_string())?.into();
-    let fits = time <= Duration::from_secs(86_400);
-    fits.then_some(time).ok_or_else(|| "write a time up to 1day, such as 10s".to_owned())
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    let time = wait(text)?;
-    let fits = time >= Duration::from_millis(1);
-    fits.then_some(time).ok_or_else(|| "write a time from 1ms on, such as 10s".to_owned())
 }
 
 /// A load as it was asked for.

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::bench::{
+use crate::cli::{
+    bench::{
+        event::{Event, Outcome},
+        gauge::{Gauge, Told},
+        server::RunCounts,
+        setting::Setting,
+    },
     course::{Course, Piece},
-    event::{Event, Outcome},
-    gauge::{Gauge, Told},
-    server::RunCounts,
-    setting::Setting,
 };
 
 /// How long it is measured: before, in and after the burst.

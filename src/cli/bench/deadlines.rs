@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::cli::bench::{
+use crate::cli::{
+    bench::{
+        event::{Event, Outcome},
+        gauge::{Gauge, Told},
+        server::RunCounts,
+        setting::Setting,
+    },
     course::Course,
-    event::{Event, Outcome},
-    gauge::{Gauge, Told},
-    server::RunCounts,
-    setting::Setting,
 };
 
 /// How long it is measured.

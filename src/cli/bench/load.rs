@@ -13,12 +13,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::bench::{
+use crate::cli::{
+    bench::{
+        event::{Event, Outcome},
+        recorder::Recorder,
+        requests::Pool,
+        wire::{Deadline, Wire},
+    },
     course::Course,
-    event::{Event, Outcome},
-    recorder::Recorder,
-    requests::Pool,
-    wire::{Deadline, Wire},
 };
 
 /// Most requests that an open loop has on their way; one more is missed.

@@ -5,7 +5,6 @@ mod batches;
 mod burst;
 mod cancel;
 mod codec;
-mod course;
 mod cpu;
 mod deadlines;
 mod event;
@@ -16,7 +15,6 @@ mod load;
 mod local;
 mod overload;
 mod plot;
-mod progress;
 mod raw;
 mod recorder;
 mod report;
@@ -30,7 +28,7 @@ mod wire;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::signals::StopSignals;
+use crate::cli::signals;
 
 pub(super) use args::BenchArgs;
 use report::Report;
@@ -45,7 +43,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), String> {
     let local = tokio::task::LocalSet::new();
     let report = runtime.block_on(local.run_until(async {
         let stop = CancellationToken::new();
-        stop_on_signals(&stop)?;
+        signals::cancel_on_next(&stop)?;
         run::measure(args, &stop).await
     }))?;
     println!("{}", table::tables(&report));
@@ -60,16 +58,5 @@ fn write(args: &BenchArgs, report: &Report) -> Result<(), String> {
     if let Some(path) = args.plot.as_ref().filter(|_| !report.points.is_empty()) {
         plot::draw(report, path)?;
     }
-    Ok(())
-}
-
-/// A signal ends the measurement; what there is by then is printed.
-fn stop_on_signals(stop: &CancellationToken) -> Result<(), String> {
-    let mut signals = StopSignals::listen()?;
-    let stop = stop.clone();
-    tokio::task::spawn_local(async move {
-        signals.next().await;
-        stop.cancel();
-    });
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::cli::bench::{course::Course, setting::Setting};
+use crate::cli::{bench::setting::Setting, course::Course};
 
 /// How long it is measured.
 pub(super) const LASTS: Duration = Duration::from_secs(60);

@@ -10,19 +10,21 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::bench::{
-        args::{Asked, BenchArgs},
-        cpu,
-        figures::Spent,
-        load::{Generator, Load},
-        local::LocalModel,
+    cli::{
+        bench::{
+            args::{Asked, BenchArgs},
+            cpu,
+            figures::Spent,
+            load::{Generator, Load},
+            local::LocalModel,
+            raw::{Raw, RawFigures},
+            recorder::Recorder,
+            report::{Machine, Measured, Point, Report, meanings, measured},
+            requests::{Ingredients, Pool},
+            server::{ChildServer, RunCounts, ServerFacts, ServerReading, ServerWatch, ask},
+            setting::Setting,
+        },
         progress::Progress,
-        raw::{Raw, RawFigures},
-        recorder::Recorder,
-        report::{Machine, Measured, Point, Report, meanings, measured},
-        requests::{Ingredients, Pool},
-        server::{ChildServer, RunCounts, ServerFacts, ServerReading, ServerWatch, ask},
-        setting::Setting,
     },
     transport::pb,
 };

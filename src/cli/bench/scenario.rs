@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::cli::bench::{
-    burst, cancel, course::Course, deadlines, gauge::Gauge, overload, setting::Setting,
+use crate::cli::{
+    bench::{burst, cancel, deadlines, gauge::Gauge, overload, setting::Setting},
+    course::Course,
 };
 
 /// A scenario.
