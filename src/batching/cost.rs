@@ -62,6 +62,12 @@ impl CostTable {
         Self { points, weights: Vec::new(), scale: 1.0 }
     }
 
+    /// The same, with the points that another instance of the model ran quicker.
+    pub fn or_quicker(self, other: &Self) -> Self {
+        let points = self.points.iter().chain(&other.points).copied().collect();
+        Self { weights: self.weights, ..Self::new(points) }
+    }
+
     /// The same, with what units of other lengths cost.
     pub fn with_weights(mut self, mut weights: Vec<LengthWeight>) -> Self {
         weights.retain(|one| one.length > 0 && one.weight >= 1.0);

@@ -89,9 +89,12 @@ impl ModelQueue {
         self.shared.cost()
     }
 
-    /// The size of a job as costs count it: its units times the length that they are padded to.
+    /// The size of a job as costs count it: its units times what each costs.
     pub fn size_of(&self, inputs: &[Tensor]) -> usize {
-        Units::of(&self.shared.layout, inputs, &self.shared.buckets).size()
+        let mut units = Units::of(&self.shared.layout, inputs, &self.shared.buckets);
+        let cost = self.cost();
+        units.weigh(|length| cost.weight(length));
+        units.size()
     }
 
     /// What has become of rows so far.

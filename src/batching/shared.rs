@@ -23,8 +23,8 @@ use crate::batching::{
 struct State {
     schedule: Schedule,
     closed: bool,
-    /// Threads that wait for news.
-    sleepers: usize,
+    /// Instances that wait for news, the one that ran last at the end: its memory is likeliest to be in the caches still.
+    sleepers: Vec<usize>,
 }
 
 /// What callers and instances of one model share; its lock is held for as long as a few jobs take to look at, never across a run.
@@ -35,8 +35,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     device: DeviceAccount,
     state: Mutex<State>,
-    /// Told when a job came, or the queue closed.
-    news: Condvar,
+    /// Told when a job came, or the queue closed; one for each instance.
+    news: Vec<Condvar>,
 }
 
 impl Shared {
@@ -53,8 +53,8 @@ impl Shared {
             buckets: Buckets::new(&options.length_buckets),
             counters: Counters::default(),
             device: turns.account(),
-            state: Mutex::new(State { schedule, closed: false, sleepers: 0 }),
-            news: Condvar::new(),
+            state: Mutex::new(State { schedule, closed: false, sleepers: Vec::new() }),
+            news: (0..instances).map(|_| Condvar::new()).collect(),
         }
     }
 
@@ -74,10 +74,8 @@ impl Shared {
             return Err(BatchError::Stopped);
         }
         let admitted = state.schedule.admit(now, job, priority);
-        let sleepers = state.sleepers;
-        drop(state);
-        if admitted.is_ok() && sleepers > 0 {
-            self.news.notify_one();
+        if admitted.is_ok() {
+            self.wake_one(&mut state);
         }
         admitted
     }
@@ -95,7 +93,7 @@ impl Shared {
     /// Closes the queue: what waits is still run, nothing more is let in.
     pub(super) fn close(&self) {
         self.state().closed = true;
-        self.news.notify_all();
+        self.wake();
     }
 
     /// Waits for a turn on the device.
@@ -114,7 +112,7 @@ impl Shared {
             match (state.schedule.decision(now, number, last), turn.take()) {
                 (Decision::Run(size, closed), Some(own)) => {
                     if let Some(taken) = state.schedule.take(now, number, (size, closed)) {
-                        self.wake_another(&state);
+                        self.wake_another(&mut state);
                         return Some((taken, own));
                     }
                 }
@@ -130,7 +128,7 @@ impl Shared {
                 (decision, unused) => {
                     // A turn that is slept on is one that nobody has.
                     drop(unused);
-                    state = self.sleep(state, decision, now);
+                    state = self.sleep(state, number, (decision, now));
                 }
             }
         }
@@ -145,43 +143,51 @@ impl Shared {
             match state.schedule.decision(now, number, last) {
                 Decision::Run(size, closed) => {
                     if let Some(taken) = state.schedule.take(now, number, (size, closed)) {
-                        self.wake_another(&state);
+                        self.wake_another(&mut state);
                         return Some(taken);
                     }
                 }
                 Decision::Sleep if last => return None,
-                decision => state = self.sleep(state, decision, now),
+                decision => state = self.sleep(state, number, (decision, now)),
             }
         }
     }
 
     /// Has another instance look, where one sleeps and something still waits.
-    fn wake_another(&self, state: &State) {
-        if !state.schedule.is_empty() && state.sleepers > 0 {
-            self.news.notify_one();
+    fn wake_another(&self, state: &mut State) {
+        if !state.schedule.is_empty() {
+            self.wake_one(state);
+        }
+    }
+
+    /// Wakes the instance that ran last of those that sleep.
+    fn wake_one(&self, state: &mut State) {
+        if let Some(number) = state.sleepers.pop() {
+            self.news[number].notify_one();
         }
     }
 
     /// Has whoever makes batches ready ahead look, since an instance is free earlier or later than was foreseen.
     pub(super) fn wake(&self) {
-        self.news.notify_all();
+        self.news.iter().for_each(Condvar::notify_one);
     }
 
     fn sleep<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
-        decision: Decision,
-        now: Instant,
+        number: usize,
+        (decision, now): (Decision, Instant),
     ) -> MutexGuard<'a, State> {
-        state.sleepers += 1;
+        state.sleepers.push(number);
+        let news = &self.news[number];
         let mut state = match decision {
             Decision::Wait(until) => {
                 let wait = until.saturating_duration_since(now);
-                self.news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                news.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
             }
-            _ => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+            _ => news.wait(state).unwrap_or_else(PoisonError::into_inner),
         };
-        state.sleepers -= 1;
+        state.sleepers.retain(|sleeper| *sleeper != number);
         state
     }
 

@@ -76,7 +76,8 @@ impl ModelHandle {
         let most = batching.max_batch_rows;
         let mut cost = CostTable::default();
         for instance in instances.iter_mut().rev() {
-            cost = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
+            let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
+            cost = measured.or_quicker(&cost);
         }
         let setup = QueueSetup {
             model: &model,
