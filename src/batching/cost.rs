@@ -120,6 +120,9 @@ impl CostTable {
 
     /// Between two points along the line through them; beyond the last one in proportion.
     fn measured_us(&self, size: usize) -> f64 {
+        if size == 0 {
+            return 0.0;
+        }
         let after = self.points.partition_point(|point| point.size < size);
         match (after.checked_sub(1).map(|before| self.points[before]), self.points.get(after)) {
             (None, None) => 0.0,
@@ -209,6 +212,7 @@ mod tests {
 
     #[test]
     fn times_lie_between_the_measured_ones() {
+        check(0, 0);
         check(1, 100);
         check(2, 110);
         check(8, 170);

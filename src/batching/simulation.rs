@@ -393,3 +393,22 @@ fn what_can_be_scored_in_time_is_let_in_and_no_more() {
     assert!(world.arrive(&rows(100_000)).is_none());
     assert!(world.arrive(&rows(can)).is_some());
 }
+
+#[test]
+fn a_lone_request_waits_for_nothing() {
+    for instances in [1, 2] {
+        let mut world = World::new(&BatchOptions::default(), instances, 0);
+        (0..400).for_each(|_| world.schedule.observe(64, Duration::ZERO, us(83_000)));
+        let request =
+            Request { lengths: vec![8; 3], ..steady(0, (1.0, 1.0), (1, 5_000_000))[0].1.clone() };
+        for _ in 0..5 {
+            world.arrive(&request);
+            assert!(world.step(false).is_some());
+            let running = world.running.iter().flatten().next().map(|(until, _)| *until);
+            let until = running.unwrap_or_else(|| panic!("{instances}: it waits"));
+            world.now = until;
+            assert_eq!(world.step(false), None);
+            world.now += us(1);
+        }
+    }
+}
