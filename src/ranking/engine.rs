@@ -81,6 +81,9 @@ impl Engine {
         }
 
         let begun = Instant::now();
+        if deadline.expired(begun) {
+            return Err(RankError::Expired(Stage::Run));
+        }
         items.extend(unscored(&located));
         let items = best(items, &request.candidates.prior_scores, request.top_k);
         times.select = begun.elapsed();
