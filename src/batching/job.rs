@@ -147,6 +147,12 @@ pub(super) struct Progress {
     running: Vec<Arc<Running>>,
 }
 
+impl Progress {
+    fn wanted(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+}
+
 impl Job {
     /// A job that came at `came`; it has its place in the order once it is let in.
     pub(super) fn new(
@@ -173,13 +179,13 @@ impl Job {
 
     /// Whether somebody still waits for it.
     pub(super) fn wanted(&self) -> bool {
-        self.progress().reply.as_ref().is_some_and(|reply| !reply.is_closed())
+        self.progress().wanted()
     }
 
     /// Notes that a batch with some of its units starts; says whether anybody waits for it.
     pub(super) fn start(&self, at: Instant, running: &Arc<Running>) -> bool {
         let mut progress = self.progress();
-        if progress.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+        if !progress.wanted() {
             return false;
         }
         if progress.trip.batches == 0 {

@@ -261,20 +261,22 @@ impl Schedule {
 
     /// What instance `number` does next, which may be busy still. With `last`, nothing waits for company.
     pub(super) fn decision(&self, now: Instant, number: usize, last: bool) -> Decision {
-        let situation = self.situation(now, self.instances[number].free_at.unwrap_or(now));
-        match decide(&situation, &self.bounds()) {
+        let bounds = self.bounds();
+        let free_at = self.instances[number].free_at.unwrap_or(now);
+        let situation = self.situation(now, free_at, bounds.preferred);
+        match decide(&situation, &bounds) {
             Decision::Wait(_) if last => Decision::Run(situation.waiting, Closed::NoCompany),
             decided => decided,
         }
     }
 
-    fn situation(&self, now: Instant, free_at: Instant) -> Situation {
+    fn situation(&self, now: Instant, free_at: Instant, preferred: usize) -> Situation {
         let (came, due, weight) = match self.pending.first() {
             Some(first) => (first.job.came, first.job.deadline.at(), first.weight()),
             None => (now, now, 1),
         };
         let waiting = self.pending.size();
-        let first_run = self.cost.predict(waiting.min(self.bounds().preferred).max(weight));
+        let first_run = self.cost.predict(waiting.min(preferred).max(weight));
         Situation {
             now,
             waiting,

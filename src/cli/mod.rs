@@ -5,6 +5,7 @@ mod bench;
 mod candidates;
 mod check;
 mod client;
+mod colours;
 mod config_args;
 mod course;
 mod progress;

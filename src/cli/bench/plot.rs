@@ -13,21 +13,10 @@ use plotters::{
     style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE},
 };
 
-use crate::cli::bench::report::{Point, Report};
-
-/// Colours that people with any sight of colour tell apart.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(120, 120, 120),
-    RGBColor(0, 0, 0),
-];
-
-const GREY: RGBColor = RGBColor(190, 190, 190);
+use crate::cli::{
+    bench::report::{Point, Report},
+    colours::{COLOURS, GREY},
+};
 
 /// The quantiles named on the axis; the last one is the highest drawn.
 const TICKS: [f64; 5] = [0.0, 0.5, 0.9, 0.99, 0.999];

@@ -14,23 +14,11 @@ use plotters::{
 };
 
 use crate::cli::{
+    colours::{COLOURS, GREY},
     span,
     tune::{measure::Report, point::Point},
 };
 
-/// Colours that people with any sight of colour tell apart.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(120, 120, 120),
-    RGBColor(0, 0, 0),
-];
-
-const GREY: RGBColor = RGBColor(190, 190, 190);
 const DARK: RGBColor = RGBColor(60, 60, 60);
 const SIZE: (u32, u32) = (980, 460);
 
