@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 2] = ["podium/v1/rank.proto", "podium/v1/info.proto"];
+const PROTO_FILES: [&str; 3] =
+    ["podium/v1/rank.proto", "podium/v1/info.proto", "podium/v1/user.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

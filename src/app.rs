@@ -12,7 +12,7 @@ use crate::{
     runtime::Runtime,
     serving::{LoadOptions, ModelHandle, Registry, Selector, ServingError},
     transport::{Limits, Listeners, Server, ServerParts, from_json, rank_request},
-    users::{MemoryStore, UserStore, load_histories},
+    users::{MemoryStore, Shipped, UserStore, load_histories},
 };
 
 /// A start that failed.
@@ -49,7 +49,8 @@ pub enum StartError {
 pub struct App {
     engine: Arc<Engine>,
     runtime: Runtime,
-    users: usize,
+    shipped: Arc<Shipped>,
+    users: Arc<dyn UserStore>,
     /// Arguments of `podium rank` that the default model answers.
     example: String,
     failed: Vec<(ModelId, ServingError)>,
@@ -66,11 +67,13 @@ impl App {
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let registry = Arc::new(Registry::new(config.models.labels.clone()));
-        let users = Arc::new(MemoryStore::new(config.users.clone()));
+        let shipped = Arc::new(Shipped::default());
+        let users = Arc::new(MemoryStore::new(config.users.clone(), Arc::clone(&shipped)));
         let loader = Loader {
             options: config.load_options(runtime.device().is_gpu()),
             runtime: &runtime,
             registry: &registry,
+            shipped: &shipped,
             users: users.as_ref(),
             limits: &config.limits,
         };
@@ -82,7 +85,7 @@ impl App {
                 failures: failures.collect(),
             }
         })?;
-        let example = example_arguments(&registry, &users, &default_model);
+        let example = example_arguments(&registry, &shipped, &default_model);
         let parts = EngineParts {
             registry,
             options: config.engine_options(default_model),
@@ -90,7 +93,8 @@ impl App {
         };
         Ok(Self {
             engine: Arc::new(Engine::new(parts)),
-            users: users.users(),
+            shipped,
+            users,
             example,
             runtime,
             failed,
@@ -158,7 +162,8 @@ impl App {
         for (id, error) in &self.failed {
             let _ = writeln!(text, "  FAILED  {id}: {error}");
         }
-        let _ = writeln!(text, "  users   {} histories, kept in this process", self.users);
+        let _ = writeln!(text, "  users   {}", self.users.describe());
+        let _ = writeln!(text, "          {} histories come with the models", self.shipped.len());
         let target = match grpc.as_str() {
             "127.0.0.1:50051" => String::new(),
             other => format!(" --target http://{other}"),
@@ -203,14 +208,14 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
 /// The user that the documentation takes for an example.
 const EXAMPLE_USER: &str = "1228";
 
-fn example_arguments(registry: &Registry<Model>, users: &MemoryStore, model: &str) -> String {
+fn example_arguments(registry: &Registry<Model>, shipped: &Shipped, model: &str) -> String {
     let Ok(model) = registry.resolve(model, &Selector::Latest) else {
         return String::new();
     };
     let Model::Ranker(ranker) = model.as_ref() else {
         return String::new();
     };
-    let user = users.example_user(ranker.history_owner(), EXAMPLE_USER);
+    let user = shipped.example_user(&ranker.history_owner().name, EXAMPLE_USER);
     let user = user.map_or_else(String::new, |user| format!("--user {user} "));
     match ranker.example() {
         Some(_) => format!("{user}--top 10"),
@@ -221,7 +226,8 @@ fn example_arguments(registry: &Registry<Model>, users: &MemoryStore, model: &st
 struct Loader<'a> {
     runtime: &'a Runtime,
     registry: &'a Registry<Model>,
-    users: &'a MemoryStore,
+    shipped: &'a Shipped,
+    users: &'a dyn UserStore,
     options: LoadOptions,
     limits: &'a Limits,
 }
@@ -265,7 +271,7 @@ impl Loader<'_> {
         let handle = ModelHandle::load(self.runtime, bundle, &self.options)?;
         let histories = load_histories(bundle).map_err(faulty)?;
         if !histories.is_empty() {
-            self.users.seed(&bundle.id.name, histories);
+            self.shipped.replace(&bundle.id.name, histories);
         }
         Ok(handle)
     }
@@ -273,6 +279,7 @@ impl Loader<'_> {
     async fn load_encoder(&self, bundle: &Bundle) -> Result<Arc<Encoder>, ServingError> {
         let handle = self.load_handle(bundle)?;
         let encoder = Arc::new(Encoder::compile(bundle, handle).await?);
+        self.users.serve(encoder.id(), encoder.shape());
         let model = Model::Encoder(Arc::clone(&encoder));
         self.registry.publish(bundle.id.clone(), Arc::new(model));
         tracing::info!(model = %bundle.id, "loaded");

@@ -43,7 +43,12 @@ impl Config {
 
     /// How requests are ranked, with the model that answers where none is named.
     pub fn engine_options(&self, default_model: String) -> EngineOptions {
-        EngineOptions { default_model, encode_timeout: self.ranking.encode_timeout }
+        EngineOptions {
+            default_model,
+            encode_timeout: self.ranking.encode_timeout,
+            when_stale: self.users.when_stale,
+            stale_up_to: self.users.stale_up_to,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         request::{ModelChoice, RankRequest},
         response::{Degraded, Head, Ranking, Scored, StageTimes},
         select::{best, head_values},
-        user_side::{UserSide, user_side},
+        user_side::{UserDesk, UserSide, user_side},
     },
     serving::Registry,
     tensor::Tensor,
@@ -87,7 +87,7 @@ impl Engine {
         items.extend(unscored(&located));
         let items = best(items, &request.candidates.prior_scores, request.top_k);
         times.select = begun.elapsed();
-        Ok(answer(&ranker, (items, further_heads), located, &user, times))
+        Ok(answer(&ranker, (items, further_heads), located, user, times))
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -114,7 +114,8 @@ impl Engine {
         times: &mut StageTimes,
     ) -> Result<Prepared, RankError> {
         let begun = Instant::now();
-        let user = user_side(&self.parts, &self.flights, ranker, &request.user, deadline).await?;
+        let desk = UserDesk { parts: &self.parts, flights: &self.flights, deadline };
+        let user = user_side(&desk, ranker, request).await?;
         times.user = begun.elapsed();
 
         let begun = Instant::now();
@@ -213,7 +214,7 @@ fn answer(
     ranker: &Ranker,
     (items, further_heads): (Vec<Scored>, Vec<Head>),
     located: Located,
-    user: &UserSide,
+    user: UserSide,
     times: StageTimes,
 ) -> Ranking {
     let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
@@ -224,6 +225,7 @@ fn answer(
         model: ranker.id().clone(),
         encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
         user_state: user.state,
+        user_age: user.age,
         degraded: missing.into_iter().chain(user.degraded).chain(partly).collect(),
         missing: located.missing,
         times,

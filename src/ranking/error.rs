@@ -83,9 +83,17 @@ pub enum RankError {
     /// The model could not be run.
     #[error(transparent)]
     Batch(BatchError),
-    /// The user store does not answer.
+    /// The user store does not do what it is asked for.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The request wants no order for an unknown shopper, and nothing is known of this one.
+    #[error(
+        "nothing is known of the user `{0}`, and `require_user_state` is set; record events, or leave it out"
+    )]
+    UserUnknown(String),
+    /// The request wants no order for an unknown shopper, and what is known of this one cannot be had.
+    #[error("the user's embedding cannot be had now, and `require_user_state` is set; try again")]
+    UserUnavailable,
     /// The model answered something that is no finite number, or of the wrong shape.
     #[error("{model}: the output `{output}` {wrong}")]
     BadOutput {
@@ -119,6 +127,8 @@ impl RankError {
             Self::Serving(error) => error.code(),
             Self::Batch(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::UserUnknown(_) => ErrorCode::NotFound,
+            Self::UserUnavailable => ErrorCode::Unavailable,
             Self::BadOutput { .. } | Self::Features(_) => ErrorCode::Internal,
             Self::Shared(error) => error.code(),
         }
@@ -145,7 +155,9 @@ impl RankError {
             Self::Batch(BatchError::TooLate { .. }) => "DEADLINE_TOO_SHORT",
             Self::Batch(BatchError::Stopped) => "MODEL_STOPPING",
             Self::Batch(_) => "RUN_FAILED",
-            Self::Store(_) => "USER_STORE_DOWN",
+            Self::Store(error) => error.reason(),
+            Self::UserUnknown(_) => "USER_UNKNOWN",
+            Self::UserUnavailable => "USER_STATE_UNAVAILABLE",
             Self::BadOutput { .. } => "BAD_OUTPUT",
             Self::Features(_) => "FEATURES_FAILED",
             Self::Shared(error) => error.reason(),

@@ -204,7 +204,12 @@ impl Ranker {
 
     /// Whether it reads the user's events or embedding.
     pub(super) fn has_user_side(&self) -> bool {
-        self.encoder.is_some() || self.plan.reads_history()
+        self.encoder.is_some() || self.reads_history()
+    }
+
+    /// Whether it reads the events themselves.
+    pub(super) fn reads_history(&self) -> bool {
+        self.plan.reads_history()
     }
 
     /// The model whose name stored histories have: the encoder, or the ranker itself.

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{ranking::models::Model, serving::Registry, users::UserStore};
+use crate::{
+    ranking::models::Model,
+    serving::Registry,
+    users::{UserStore, WhenStale},
+};
 
 /// How requests are ranked.
 #[derive(Debug, Clone)]
@@ -11,6 +15,10 @@ pub struct EngineOptions {
     pub default_model: String,
     /// How long one run of an encoder, shared by all who wait for it, may take.
     pub encode_timeout: Duration,
+    /// What is done where an embedding lacks recorded events.
+    pub when_stale: WhenStale,
+    /// How old a stale embedding may be that [`WhenStale::Serve`] uses.
+    pub stale_up_to: Duration,
 }
 
 /// What the pipeline works with.

@@ -23,6 +23,8 @@ pub struct RankRequest {
     pub priority: Option<Priority>,
     /// Whether an order that is partly scored is welcome where time is short.
     pub allow_partial: bool,
+    /// Whether an order for an unknown shopper is of no use.
+    pub require_user_state: bool,
     /// The service that asks; empty where it did not say.
     pub caller: CallerName,
 }

@@ -17,6 +17,8 @@ pub struct Ranking {
     pub encoder_version: u64,
     /// Where the user's side came from.
     pub user_state: UserState,
+    /// How long ago the user's embedding was computed; zero where that is not known or now.
+    pub user_age: Duration,
     /// Why the answer is less than it could be.
     pub degraded: Vec<Degraded>,
     /// Positions of the candidates that the catalogue does not know.
@@ -50,8 +52,12 @@ pub struct Head {
 pub enum UserState {
     /// The model has no user side.
     None,
-    /// It was stored.
+    /// It was in the user store.
     Cached,
+    /// A copy in this process was as new as the user store, to within 100 ms.
+    Local,
+    /// It was made before the user's last events, or nobody knows whether it was.
+    Stale,
     /// The encoder ran on the stored history.
     Computed,
     /// The request brought it.
@@ -69,6 +75,8 @@ pub enum Degraded {
     EncoderUnavailable,
     /// Time was short: some candidates were not scored.
     PartlyScored,
+    /// The user store did not answer in time.
+    UserStoreUnavailable,
 }
 
 /// Time spent, stage by stage.

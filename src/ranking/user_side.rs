@@ -1,6 +1,9 @@
 //! Gets what a ranker needs of the shopper, at the cost of at most one store read and one encoder run.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
 
@@ -10,10 +13,13 @@ use crate::{
         error::{RankError, Stage},
         models::{Encoder, Ranker},
         parts::EngineParts,
-        request::{InlineEmbedding, User},
+        request::{InlineEmbedding, RankRequest, User},
         response::{Degraded, UserState},
     },
-    users::{Embedding, Event, History, SingleFlight, UserKey, UserRecord},
+    users::{
+        Claim, Embedding, Event, History, SingleFlight, Source, StoredEmbedding, UserKey,
+        UserRecord, WhenStale,
+    },
 };
 
 /// The shopper as the ranker sees them.
@@ -21,141 +27,252 @@ pub(super) struct UserSide {
     pub(super) embedding: Embedding,
     pub(super) history: History,
     pub(super) state: UserState,
-    pub(super) degraded: Option<Degraded>,
+    pub(super) age: Duration,
+    pub(super) degraded: Vec<Degraded>,
 }
 
 impl UserSide {
     fn of(embedding: Embedding, history: History, state: UserState) -> Self {
-        Self { embedding, history, state, degraded: None }
+        Self { embedding, history, state, age: Duration::ZERO, degraded: Vec::new() }
+    }
+
+    fn stored(embedding: StoredEmbedding, history: History, state: UserState) -> Self {
+        let age = embedding.age();
+        Self { age, ..Self::of(embedding.values, history, state) }
+    }
+
+    fn but(mut self, degraded: Degraded) -> Self {
+        self.degraded.push(degraded);
+        self
     }
 }
 
-/// Reads, encodes and keeps.
+/// What readings and computations are made with.
+pub(super) struct UserDesk<'a> {
+    pub(super) parts: &'a EngineParts,
+    pub(super) flights: &'a SingleFlight<RankError>,
+    pub(super) deadline: Deadline,
+}
+
+/// Reads, encodes and keeps; an error where the request wants no order for an unknown shopper and this is one.
 pub(super) async fn user_side(
-    parts: &EngineParts,
-    flights: &SingleFlight<RankError>,
+    desk: &UserDesk<'_>,
     ranker: &Ranker,
-    user: &User,
-    deadline: Deadline,
+    request: &RankRequest,
 ) -> Result<UserSide, RankError> {
-    if !ranker.has_user_side() {
-        check_no_embedding(ranker, user)?;
-        return Ok(UserSide::of(Embedding::default(), no_history(), UserState::None));
+    let side = desk.find(ranker, &request.user).await?;
+    match side.state {
+        UserState::Default if request.require_user_state => Err(match side.degraded.is_empty() {
+            true => RankError::UserUnknown(request.user.id.clone()),
+            false => RankError::UserUnavailable,
+        }),
+        _ => Ok(side),
     }
-    let key = (!user.id.is_empty())
-        .then(|| UserKey { owner: ranker.history_owner().clone(), user: user.id.as_str().into() });
-    let record = match &key {
-        Some(key) => read(parts, key, deadline).await?,
-        None => UserRecord::default(),
-    };
-    let inline: Option<History> =
-        (!user.history.is_empty()).then(|| user.history.as_slice().into());
-    let stored = record.history.filter(|history| !history.is_empty());
-    let Some(encoder) = &ranker.encoder else {
-        check_no_embedding(ranker, user)?;
-        return Ok(match (inline, stored) {
-            (Some(history), _) => UserSide::of(Embedding::default(), history, UserState::Inline),
-            (_, Some(history)) => UserSide::of(Embedding::default(), history, UserState::Cached),
-            _ => UserSide::of(Embedding::default(), no_history(), UserState::Default),
-        });
-    };
-    if let Some(given) = &user.embedding {
-        let embedding = check_inline(encoder, given)?;
-        let history = inline.or(stored).unwrap_or_else(no_history);
-        return Ok(UserSide::of(embedding, history, UserState::Inline));
-    }
-    let encoding = Encoding { parts, encoder, deadline };
-    match (inline, record.embedding, stored, key) {
-        (Some(history), ..) => {
-            let attempt = encoder.encode(&history, encoding.patience()).await;
-            encoding.or_default(attempt, history, UserState::Inline)
+}
+
+impl UserDesk<'_> {
+    async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+        let Some(encoder) = &ranker.encoder else {
+            check_no_embedding(ranker, user)?;
+            return match ranker.has_user_side() {
+                true => self.history_alone(ranker, user).await,
+                false => Ok(UserSide::of(Embedding::default(), no_history(), UserState::None)),
+            };
+        };
+        let inline = inline_history(user);
+        if let Some(given) = &user.embedding {
+            let embedding = check_inline(encoder, given)?;
+            let history = match inline {
+                Some(history) => history,
+                None if ranker.reads_history() => known(self.read(ranker, user).await?.history),
+                None => no_history(),
+            };
+            return Ok(UserSide::of(embedding, history, UserState::Inline));
         }
-        (None, Some(embedding), stored, _) => {
-            let history = stored.unwrap_or_else(no_history);
-            Ok(UserSide::of(embedding, history, UserState::Cached))
+        if let Some(history) = inline {
+            let attempt = encoder.encode(&history, self.patience()).await;
+            let attempt =
+                attempt.map(|values| UserSide::of(values, Arc::clone(&history), UserState::Inline));
+            return self.or_default(attempt, encoder, history);
         }
-        (None, None, Some(history), Some(key)) => {
-            let attempt = encoding.compute(flights, key, Arc::clone(&history)).await;
-            encoding.or_default(attempt, history, UserState::Computed)
+        let record = self.read(ranker, user).await?;
+        let down = record.source == Source::Fallback;
+        let side = self.recorded(ranker, encoder, user, record).await?;
+        Ok(if down { side.but(Degraded::UserStoreUnavailable) } else { side })
+    }
+
+    /// The user of a model that reads the events themselves.
+    async fn history_alone(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+        let side = |history, state| UserSide::of(Embedding::default(), history, state);
+        if let Some(history) = inline_history(user) {
+            return Ok(side(history, UserState::Inline));
         }
-        _ => Ok(UserSide::of(encoder.default_embedding(), no_history(), UserState::Default)),
+        let record = self.read(ranker, user).await?;
+        let (history, source) = (known(record.history), record.source);
+        let state = if history.is_empty() { UserState::Default } else { state_of(source) };
+        Ok(match source {
+            Source::Fallback => side(history, state).but(Degraded::UserStoreUnavailable),
+            _ => side(history, state),
+        })
     }
-}
 
-async fn read(
-    parts: &EngineParts,
-    key: &UserKey,
-    deadline: Deadline,
-) -> Result<UserRecord, RankError> {
-    match tokio::time::timeout_at(deadline.at().into(), parts.users.read(key)).await {
-        Ok(record) => Ok(record?),
-        Err(_) => Err(RankError::Expired(Stage::User)),
+    /// The user as the store knows them: the stored embedding, or one that is computed now, or the default one.
+    async fn recorded(
+        &self,
+        ranker: &Ranker,
+        encoder: &Arc<Encoder>,
+        user: &User,
+        record: UserRecord,
+    ) -> Result<UserSide, RankError> {
+        let history = known(record.history.clone());
+        let (fresh, source) = (record.is_fresh(), record.source);
+        match record.embedding.clone() {
+            Some(embedding) if fresh => Ok(UserSide::stored(embedding, history, state_of(source))),
+            None if history.is_empty() => {
+                Ok(UserSide::of(encoder.default_embedding(), history, UserState::Default))
+            }
+            None => {
+                let attempt = self.compute(encoder, key_of(ranker, user), record).await;
+                let attempt = attempt.map(|embedding| {
+                    UserSide::stored(embedding, Arc::clone(&history), UserState::Computed)
+                });
+                self.or_default(attempt, encoder, history)
+            }
+            Some(old) => {
+                let options = &self.parts.options;
+                let serve = match options.when_stale {
+                    WhenStale::Refresh => true,
+                    WhenStale::Serve => old.age() <= options.stale_up_to,
+                    WhenStale::Wait => false,
+                };
+                let key = key_of(ranker, user);
+                if serve {
+                    if options.when_stale == WhenStale::Refresh {
+                        tokio::spawn(self.flight(encoder, key, record).map(drop));
+                    }
+                    return Ok(UserSide::stored(old, history, UserState::Stale));
+                }
+                match self.compute(encoder, key, record).await {
+                    Ok(new) => Ok(UserSide::stored(new, history, UserState::Computed)),
+                    Err(_) if self.expired() => Err(RankError::Expired(Stage::User)),
+                    Err(error) => {
+                        tracing::warn!(encoder = %encoder.id(), %error, "a stale embedding is used");
+                        Ok(UserSide::stored(old, history, UserState::Stale))
+                    }
+                }
+            }
+        }
     }
-}
 
-fn no_history() -> History {
-    Arc::from(Vec::<Event>::new())
-}
+    async fn read(&self, ranker: &Ranker, user: &User) -> Result<UserRecord, RankError> {
+        if user.id.is_empty() {
+            return Ok(UserRecord::default());
+        }
+        let patience = self.deadline.remaining(Instant::now()) / 4;
+        let record = self.parts.users.read(&key_of(ranker, user), patience).await;
+        match self.expired() {
+            true => Err(RankError::Expired(Stage::User)),
+            false => Ok(record),
+        }
+    }
 
-/// One use of an encoder for one request.
-struct Encoding<'a> {
-    parts: &'a EngineParts,
-    encoder: &'a Arc<Encoder>,
-    deadline: Deadline,
-}
-
-impl Encoding<'_> {
     /// How long this request waits for the encoder: three quarters of what is left, so that the ranker still has its turn.
     fn patience(&self) -> Deadline {
         let now = Instant::now();
         Deadline::after(now, self.deadline.remaining(now) * 3 / 4)
     }
 
-    /// Joins the one computation for this user, which keeps its result for later requests.
+    fn expired(&self) -> bool {
+        self.deadline.expired(Instant::now())
+    }
+
+    /// Waits for an embedding that holds all events of the record, which is then kept for later requests.
     async fn compute(
         &self,
-        flights: &SingleFlight<RankError>,
+        encoder: &Arc<Encoder>,
         key: UserKey,
-        history: History,
-    ) -> Result<Embedding, RankError> {
-        let (encoder, users) = (Arc::clone(self.encoder), Arc::clone(&self.parts.users));
-        let (kept, timeout) = (key.clone(), self.parts.options.encode_timeout);
-        let flight = flights.join(key, || {
+        record: UserRecord,
+    ) -> Result<StoredEmbedding, RankError> {
+        let (until, mark) = (self.patience().at(), record.mark);
+        loop {
+            let flight = self.flight(encoder, key.clone(), record.clone());
+            let embedding = match tokio::time::timeout_at(until.into(), flight).await {
+                Ok(result) => result.map_err(RankError::Shared)?,
+                Err(_) => return Err(RankError::Expired(Stage::User)),
+            };
+            // A flight that began before the last events gives an embedding without them.
+            if embedding.folded.born == mark.born && embedding.folded.count >= mark.count {
+                return Ok(embedding);
+            }
+        }
+    }
+
+    /// Joins the one computation for this user, or begins it.
+    fn flight(
+        &self,
+        encoder: &Arc<Encoder>,
+        key: UserKey,
+        record: UserRecord,
+    ) -> impl Future<Output = Result<StoredEmbedding, Arc<RankError>>> + Send + 'static {
+        let (encoder, users) = (Arc::clone(encoder), Arc::clone(&self.parts.users));
+        let timeout = self.parts.options.encode_timeout;
+        self.flights.join(key.clone(), || {
             async move {
                 let deadline = Deadline::after(Instant::now(), timeout);
-                let embedding = encoder.encode(&history, deadline).await.map_err(Arc::new)?;
-                if let Err(error) = users.write_embedding(&kept, Arc::clone(&embedding)).await {
-                    tracing::warn!(%error, "an embedding could not be kept");
+                if let Claim::Theirs(embedding) = users.claim(&key, &record).await {
+                    return Ok(embedding);
                 }
+                let history = known(record.history);
+                let values = encoder.encode(&history, deadline).await.map_err(Arc::new)?;
+                let embedding = StoredEmbedding::new(values, record.mark);
+                users.keep(key, embedding.clone());
                 Ok(embedding)
             }
             .boxed()
-        });
-        match tokio::time::timeout_at(self.patience().at().into(), flight).await {
-            Ok(result) => result.map_err(RankError::Shared),
-            Err(_) => Err(RankError::Expired(Stage::User)),
-        }
+        })
     }
 
     /// Falls back to the embedding of an unknown shopper, and says so, unless the request itself has expired.
     fn or_default(
         &self,
-        attempt: Result<Embedding, RankError>,
+        attempt: Result<UserSide, RankError>,
+        encoder: &Encoder,
         history: History,
-        state: UserState,
     ) -> Result<UserSide, RankError> {
         match attempt {
-            Ok(embedding) => Ok(UserSide::of(embedding, history, state)),
-            Err(_) if self.deadline.expired(Instant::now()) => Err(RankError::Expired(Stage::User)),
+            Ok(side) => Ok(side),
+            Err(_) if self.expired() => Err(RankError::Expired(Stage::User)),
             Err(error) => {
-                tracing::warn!(encoder = %self.encoder.id(), %error, "the default embedding is used");
-                Ok(UserSide {
-                    degraded: Some(Degraded::EncoderUnavailable),
-                    ..UserSide::of(self.encoder.default_embedding(), history, UserState::Default)
-                })
+                tracing::warn!(encoder = %encoder.id(), %error, "the default embedding is used");
+                let side = UserSide::of(encoder.default_embedding(), history, UserState::Default);
+                Ok(side.but(Degraded::EncoderUnavailable))
             }
         }
     }
+}
+
+fn key_of(ranker: &Ranker, user: &User) -> UserKey {
+    UserKey { owner: ranker.history_owner().clone(), user: user.id.as_str().into() }
+}
+
+fn state_of(source: Source) -> UserState {
+    match source {
+        Source::Store => UserState::Cached,
+        Source::Local => UserState::Local,
+        Source::Fallback => UserState::Stale,
+    }
+}
+
+fn inline_history(user: &User) -> Option<History> {
+    (!user.history.is_empty()).then(|| user.history.as_slice().into())
+}
+
+fn known(history: Option<History>) -> History {
+    history.unwrap_or_else(no_history)
+}
+
+fn no_history() -> History {
+    Arc::from(Vec::<Event>::new())
 }
 
 fn check_no_embedding(ranker: &Ranker, user: &User) -> Result<(), RankError> {

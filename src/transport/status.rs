@@ -56,6 +56,7 @@ impl Failure {
             },
             resource: match error {
                 RankError::Serving(error) => error.resource(),
+                RankError::UserUnknown(user) => Some(("podium.v1.User", user.clone())),
                 _ => None,
             },
             retry_after: matches!(code, Code::ResourceExhausted | Code::Unavailable)

@@ -8,10 +8,10 @@ use futures::{
     future::{BoxFuture, Shared, WeakShared},
 };
 
-use crate::users::store::{Embedding, UserKey};
+use crate::users::{record::StoredEmbedding, store::UserKey};
 
 /// A computation of an embedding; its error is shared by all who wait for it.
-pub type Encode<E> = BoxFuture<'static, Result<Embedding, Arc<E>>>;
+pub type Encode<E> = BoxFuture<'static, Result<StoredEmbedding, Arc<E>>>;
 
 /// The computations in flight.
 #[derive(Debug)]
@@ -71,7 +71,10 @@ mod tests {
         time::Duration,
     };
 
-    use crate::ids::{ModelId, ModelName, Version};
+    use crate::{
+        ids::{ModelId, ModelName, Version},
+        users::record::Mark,
+    };
 
     use super::*;
 
@@ -85,7 +88,7 @@ mod tests {
         async move {
             runs.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(20)).await;
-            Ok(vec![1.0].into())
+            Ok(StoredEmbedding::new(vec![1.0].into(), Mark::default()))
         }
         .boxed()
     }

@@ -1,6 +1,6 @@
 //! The user store within the process.
 
-use std::{mem, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use ahash::{AHashSet, RandomState};
 use dashmap::DashMap;
@@ -8,218 +8,341 @@ use futures::future::{BoxFuture, FutureExt, ready};
 
 use crate::{
     ids::{ModelId, ModelName},
-    repository::{Bundle, Fault, HISTORY_COLUMNS, read_table},
     users::{
-        event::{Event, EventKind, History},
-        store::{Embedding, StoreError, UserKey, UserRecord, UserStore, UsersOptions},
+        counters::{UserCounters, UserCounts, add, count},
+        event::{Event, EventDigest, History, UserEvents},
+        options::UsersOptions,
+        record::{Mark, Source, StoredEmbedding, UserRecord, joined},
+        shipped::Shipped,
+        store::{
+            Claim, Erased, GivenEmbedding, RecordCounts, StoreError, UserKey, UserStore,
+            UserSummary,
+        },
     },
 };
 
 type ByUser<T> = DashMap<Arc<str>, T, RandomState>;
 
-/// Keeps histories and embeddings in this process only: a restart forgets all but what bundles ship.
+/// Keeps events and embeddings in this process only: a restart forgets all but what bundles ship.
 #[derive(Debug)]
 pub struct MemoryStore {
-    histories: DashMap<ModelName, ByUser<History>>,
-    embeddings: DashMap<ModelId, ByUser<Embedding>>,
+    shipped: Arc<Shipped>,
+    recorded: ByUser<Recorded>,
+    embeddings: DashMap<ModelId, ByUser<StoredEmbedding>>,
     options: UsersOptions,
+    counters: UserCounters,
+}
+
+/// The recorded events of a user.
+#[derive(Debug, Clone)]
+struct Recorded {
+    mark: Mark,
+    /// Oldest first.
+    history: History,
+    /// The name of each event, in the same order.
+    digests: Vec<EventDigest>,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let mark = Mark { born: rand::random::<u64>().max(1), count: 0 };
+        Self { mark, history: Arc::new([]), digests: Vec::new() }
+    }
+
+    /// Adds the events that it does not have, and forgets the oldest beyond `most`; returns how many were new.
+    fn append(&mut self, more: &UserEvents, most: usize) -> usize {
+        let mut known: AHashSet<EventDigest> = self.digests.iter().copied().collect();
+        let mut all: Vec<(EventDigest, Event)> =
+            self.digests.iter().copied().zip(self.history.iter().cloned()).collect();
+        let before = all.len();
+        for event in &more.events {
+            if known.insert(event.digest) {
+                all.push((event.digest, event.event.clone()));
+            }
+        }
+        let new = all.len() - before;
+        all.sort_by_key(|(_, event)| event.time);
+        let kept = all.split_off(all.len().saturating_sub(most));
+        let (digests, events): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        self.history = events.into();
+        self.digests = digests;
+        self.mark.count += new as u64;
+        new
+    }
 }
 
 impl MemoryStore {
-    /// Makes an empty store.
-    pub fn new(options: UsersOptions) -> Self {
-        Self { histories: DashMap::new(), embeddings: DashMap::new(), options }
-    }
-
-    /// How many users have a history.
-    pub fn users(&self) -> usize {
-        self.histories.iter().map(|of_model| of_model.len()).sum()
-    }
-
-    /// The user `wanted` where it has a history of that owner, else the first by id who has one.
-    pub fn example_user(&self, owner: &ModelId, wanted: &str) -> Option<Arc<str>> {
-        let all = self.histories.get(&owner.name)?;
-        let known = all.get(wanted).map(|user| Arc::clone(user.key()));
-        known.or_else(|| all.iter().map(|user| Arc::clone(user.key())).min())
+    /// Makes a store without events, beside what bundles ship.
+    pub fn new(options: UsersOptions, shipped: Arc<Shipped>) -> Self {
+        Self {
+            shipped,
+            recorded: DashMap::default(),
+            embeddings: DashMap::new(),
+            options,
+            counters: UserCounters::default(),
+        }
     }
 
     fn lookup(&self, key: &UserKey) -> UserRecord {
-        let history = self.histories.get(&key.owner.name);
+        let recorded = self.recorded.get(&key.user);
+        let (mark, history) = recorded
+            .map(|recorded| (recorded.mark, Some(Arc::clone(&recorded.history))))
+            .unwrap_or_default();
         let embedding = self.embeddings.get(&key.owner);
         UserRecord {
-            history: history.and_then(|all| all.get(&key.user).map(|h| Arc::clone(&h))),
-            embedding: embedding.and_then(|all| all.get(&key.user).map(|e| Arc::clone(&e))),
+            history: self.joined(&key.owner.name, &key.user, history.as_ref()),
+            mark,
+            embedding: embedding.and_then(|all| all.get(&key.user).map(|e| e.clone())),
+            source: Source::Store,
         }
     }
 
-    fn keep(&self, key: &UserKey, embedding: Embedding) {
-        let all = self.embeddings.entry(key.owner.clone()).or_default().downgrade();
-        if all.len() >= self.options.max_embeddings && !all.contains_key(&key.user) {
-            let any = all.iter().next().map(|entry| Arc::clone(entry.key()));
-            any.map(|user| all.remove(&user));
-        }
-        all.insert(Arc::clone(&key.user), embedding);
+    fn joined(&self, owner: &ModelName, user: &str, recorded: Option<&History>) -> Option<History> {
+        joined(self.shipped.history(owner, user).as_ref(), recorded)
+    }
+
+    fn insert(&self, owner: &ModelId, user: &Arc<str>, embedding: StoredEmbedding) {
+        let all = self.embeddings.entry(owner.clone()).or_default().downgrade();
+        make_room(&all, user, self.options.max_embeddings);
+        all.insert(Arc::clone(user), embedding);
+        count(&self.counters.embeddings_written);
+    }
+
+    fn append(&self, events: &UserEvents) -> usize {
+        make_room(&self.recorded, &events.user, self.options.max_users);
+        let mut recorded =
+            self.recorded.entry(Arc::clone(&events.user)).or_insert_with(Recorded::new);
+        recorded.append(events, self.options.max_events)
+    }
+
+    /// How much of a history an embedding holds that was made of what was known at a time.
+    fn folded_at(&self, user: &Arc<str>, created_ms: u64) -> Mark {
+        self.recorded.get(user).map_or_else(Mark::default, |recorded| {
+            let later = recorded.history.iter().filter(|event| is_later(event, created_ms)).count();
+            Mark { count: recorded.mark.count - later as u64, ..recorded.mark }
+        })
+    }
+}
+
+/// Whether an event happened after a time, by the second.
+fn is_later(event: &Event, unix_ms: u64) -> bool {
+    event.time > i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX)
+}
+
+/// Forgets somebody where one more would be too many.
+fn make_room<T>(all: &ByUser<T>, user: &Arc<str>, most: usize) {
+    if all.len() >= most && !all.contains_key(user) {
+        let any = all.iter().next().map(|entry| Arc::clone(entry.key()));
+        any.map(|user| all.remove(&user));
     }
 }
 
 impl UserStore for MemoryStore {
-    fn read<'a>(&'a self, key: &'a UserKey) -> BoxFuture<'a, Result<UserRecord, StoreError>> {
-        ready(Ok(self.lookup(key))).boxed()
+    fn read<'a>(&'a self, key: &'a UserKey, _patience: Duration) -> BoxFuture<'a, UserRecord> {
+        count(&self.counters.store_reads);
+        ready(self.lookup(key)).boxed()
     }
 
-    fn write_embedding<'a>(
+    fn claim<'a>(&'a self, _key: &'a UserKey, _record: &'a UserRecord) -> BoxFuture<'a, Claim> {
+        ready(Claim::Ours).boxed()
+    }
+
+    fn keep(self: Arc<Self>, key: UserKey, embedding: StoredEmbedding) {
+        let now = self.recorded.get(&key.user).map(|recorded| recorded.mark).unwrap_or_default();
+        if now.born != embedding.folded.born {
+            return count(&self.counters.embeddings_dropped);
+        }
+        self.insert(&key.owner, &key.user, embedding);
+    }
+
+    fn record(&self, events: Vec<UserEvents>) -> BoxFuture<'_, Result<RecordCounts, StoreError>> {
+        let mut counts = RecordCounts::default();
+        for of_user in &events {
+            let new = self.append(of_user);
+            counts.recorded += new;
+            counts.duplicates += of_user.events.len() - new;
+        }
+        add(&self.counters.events_recorded, counts.recorded as u64);
+        ready(Ok(counts)).boxed()
+    }
+
+    fn put<'a>(
         &'a self,
-        key: &'a UserKey,
-        embedding: Embedding,
+        owner: &'a ModelId,
+        embeddings: Vec<GivenEmbedding>,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.keep(key, embedding);
+        for given in embeddings {
+            let GivenEmbedding { user, values, created_ms } = given;
+            let folded = self.folded_at(&user, created_ms);
+            self.insert(owner, &user, StoredEmbedding { values, created_ms, folded });
+        }
         ready(Ok(())).boxed()
     }
 
-    fn seed(&self, owner: &ModelName, histories: Vec<(Arc<str>, History)>) {
-        self.histories.insert(owner.clone(), histories.into_iter().collect());
+    fn user<'a>(
+        &'a self,
+        user: &'a Arc<str>,
+        owners: &'a [ModelId],
+    ) -> BoxFuture<'a, Result<UserSummary, StoreError>> {
+        let recorded = self.recorded.get(user).map(|recorded| Arc::clone(&recorded.history));
+        let key = |owner: &ModelId| UserKey { owner: owner.clone(), user: Arc::clone(user) };
+        let records = owners.iter().map(|owner| self.lookup(&key(owner))).collect();
+        ready(Ok(UserSummary { recorded, records })).boxed()
     }
-}
 
-/// Reads the histories that a bundle ships; none where it ships none.
-///
-/// # Errors
-/// A [`Fault`] naming the line when the file is not what `docs/bundle.md` says.
-pub fn load_histories(bundle: &Bundle) -> Result<Vec<(Arc<str>, History)>, Fault> {
-    let Some(file) = bundle.manifest.history.as_ref().and_then(|h| h.file.as_ref()) else {
-        return Ok(Vec::new());
-    };
-    let fault = |wrong: String| {
-        Fault::new(
-            file,
-            wrong,
-            "write the columns user,item,time, a user's rows together, oldest first",
-        )
-    };
-    let mut table = read_table(&bundle.file(file)).map_err(|e| fault(e.to_string()))?;
-    let header = table.headers().map_err(|e| fault(e.to_string()))?.clone();
-    let place = |name: &str| header.iter().position(|column| column == name);
-    let mut places = [0; 3];
-    for (place_of, name) in places.iter_mut().zip(HISTORY_COLUMNS) {
-        *place_of = place(name).ok_or_else(|| fault(format!("has no column `{name}`")))?;
+    fn erase<'a>(&'a self, user: &'a Arc<str>) -> BoxFuture<'a, Result<Erased, StoreError>> {
+        let events = self.recorded.remove(user).map_or(0, |(_, recorded)| recorded.digests.len());
+        let embeddings = self.embeddings.iter().filter(|all| all.remove(user).is_some()).count();
+        let shipped = self.shipped.forget(user);
+        if shipped {
+            // Another history begins, so that an embedding is not kept that is being made of the old one.
+            self.recorded.insert(Arc::clone(user), Recorded::new());
+        }
+        ready(Ok(Erased { events, embeddings, shipped })).boxed()
     }
-    let kind_place = place("kind");
-    let mut reader = HistoryReader::default();
-    let mut record = csv::StringRecord::new();
-    while table.read_record(&mut record).map_err(|e| fault(e.to_string()))? {
-        let line = record.position().map_or(0, csv::Position::line);
-        let [user, item, time] = places.map(|place| record.get(place).unwrap_or_default());
-        let kind = kind_place.map_or("purchase", |place| record.get(place).unwrap_or_default());
-        reader
-            .push(user, item, time, kind)
-            .map_err(|wrong| fault(format!("line {line}: {wrong}")))?;
-    }
-    Ok(reader.finish())
-}
 
-/// Cuts rows into histories, with one allocation for each different item.
-#[derive(Default)]
-struct HistoryReader {
-    items: AHashSet<Arc<str>>,
-    users: AHashSet<Arc<str>>,
-    current: Option<Arc<str>>,
-    events: Vec<Event>,
-    done: Vec<(Arc<str>, History)>,
-}
-
-impl HistoryReader {
-    fn push(&mut self, user: &str, item: &str, time: &str, kind: &str) -> Result<(), String> {
-        if user.is_empty() || item.is_empty() {
-            return Err("the user or the item is empty".to_owned());
-        }
-        if self.current.as_deref() != Some(user) {
-            self.close();
-            let user: Arc<str> = user.into();
-            if !self.users.insert(Arc::clone(&user)) {
-                return Err(format!("the rows of user `{user}` are not together"));
-            }
-            self.current = Some(user);
-        }
-        let time = time.parse().map_err(|_| format!("`{time}` is no unix time"))?;
-        if self.events.last().is_some_and(|last| last.time > time) {
-            return Err("the events of a user are not oldest first".to_owned());
-        }
-        let kind = EventKind::parse(kind)
-            .ok_or_else(|| format!("`{kind}` is none of view, cart, purchase"))?;
-        let item = match self.items.get(item) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let item: Arc<str> = item.into();
-                self.items.insert(Arc::clone(&item));
-                item
-            }
+    fn most_active(&self, most: usize) -> BoxFuture<'_, Result<Vec<Arc<str>>, StoreError>> {
+        let mut users = self.shipped.last_events();
+        let last = |user: dashmap::mapref::multiple::RefMulti<'_, Arc<str>, Recorded>| {
+            Some((Arc::clone(user.key()), user.history.last()?.time))
         };
-        self.events.push(Event { item, kind, time });
-        Ok(())
+        users.extend(self.recorded.iter().filter_map(last));
+        ready(Ok(latest_first(users, most))).boxed()
     }
 
-    fn close(&mut self) {
-        if let Some(user) = self.current.take() {
-            self.done.push((user, mem::take(&mut self.events).into()));
-        }
+    fn serve(&self, _owner: &ModelId, _shape: &[usize]) {}
+
+    fn counts(&self) -> UserCounts {
+        self.counters.counts()
     }
 
-    fn finish(mut self) -> Vec<(Arc<str>, History)> {
-        self.close();
-        self.done
+    fn describe(&self) -> String {
+        "kept in this process: a restart forgets what was recorded; `--redis URL` keeps it"
+            .to_owned()
     }
+}
+
+/// The users with the latest times, each once.
+pub(super) fn latest_first(mut users: Vec<(Arc<str>, i64)>, most: usize) -> Vec<Arc<str>> {
+    users.sort_by(|(a, a_time), (b, b_time)| b_time.cmp(a_time).then_with(|| a.cmp(b)));
+    let mut seen = AHashSet::new();
+    let mut first: Vec<Arc<str>> = users.into_iter().map(|(user, _)| user).collect();
+    first.retain(|user| seen.insert(Arc::clone(user)));
+    first.truncate(most);
+    first
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::{
+        ids::Version,
+        users::event::{EventKind, NamedEvent},
+    };
+
     use super::*;
 
     fn key(user: &str, version: u64) -> UserKey {
         let name = ModelName::parse("enc").unwrap();
-        let owner = ModelId { name, version: crate::ids::Version(version) };
-        UserKey { owner, user: user.into() }
+        UserKey { owner: ModelId { name, version: Version(version) }, user: user.into() }
+    }
+
+    fn event(id: &str, time: i64) -> NamedEvent {
+        let event = Event { item: "x".into(), kind: EventKind::View, time };
+        NamedEvent { digest: EventDigest::of(id), event }
+    }
+
+    fn store(options: UsersOptions) -> Arc<MemoryStore> {
+        Arc::new(MemoryStore::new(options, Arc::default()))
+    }
+
+    fn embedding(value: f32, folded: Mark) -> StoredEmbedding {
+        StoredEmbedding::new(vec![value].into(), folded)
+    }
+
+    fn times(store: &MemoryStore, user: &str) -> Vec<i64> {
+        let history = store.lookup(&key(user, 1)).history.unwrap_or_default();
+        history.iter().map(|event| event.time).collect()
+    }
+
+    async fn record(store: &MemoryStore, user: &str, events: &[(&str, i64)]) -> RecordCounts {
+        let events = events.iter().map(|(id, time)| event(id, *time)).collect();
+        store.record(vec![UserEvents { user: user.into(), events }]).await.unwrap()
     }
 
     #[test]
     fn an_embedding_belongs_to_one_version() {
-        let store = MemoryStore::new(UsersOptions::default());
-        store.keep(&key("u", 1), vec![1.0].into());
+        let store = store(UsersOptions::default());
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, Mark::default()));
         assert!(store.lookup(&key("u", 1)).embedding.is_some());
         assert!(store.lookup(&key("u", 2)).embedding.is_none());
     }
 
     #[test]
     fn embeddings_are_bounded() {
-        let store = MemoryStore::new(UsersOptions { max_embeddings: 3 });
+        let store = store(UsersOptions { max_embeddings: 3, ..UsersOptions::default() });
         for user in 0..10 {
-            store.keep(&key(&user.to_string(), 1), vec![0.0].into());
+            Arc::clone(&store).keep(key(&user.to_string(), 1), embedding(0.0, Mark::default()));
         }
         assert_eq!(store.embeddings.get(&key("", 1).owner).map(|all| all.len()), Some(3));
         assert!(store.lookup(&key("9", 1)).embedding.is_some());
     }
 
-    #[track_caller]
-    fn check_rows(rows: &[[&str; 4]], want: Result<&[usize], &str>) {
-        let mut reader = HistoryReader::default();
-        let pushed = rows.iter().try_for_each(|[u, i, t, k]| reader.push(u, i, t, k));
-        match (pushed, want) {
-            (Ok(()), Ok(want)) => {
-                let lengths: Vec<usize> = reader.finish().iter().map(|(_, h)| h.len()).collect();
-                assert_eq!(lengths, want);
-            }
-            (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
-            (got, want) => panic!("{got:?} is not {want:?}"),
+    #[tokio::test]
+    async fn an_event_is_recorded_once_and_in_its_place() {
+        let store = store(UsersOptions { max_events: 3, ..UsersOptions::default() });
+        let counts = record(&store, "u", &[("b", 20), ("a", 10), ("b", 20)]).await;
+        assert_eq!(counts, RecordCounts { recorded: 2, duplicates: 1 });
+        let counts = record(&store, "u", &[("a", 10), ("c", 15)]).await;
+        assert_eq!(counts, RecordCounts { recorded: 1, duplicates: 1 });
+        assert_eq!(times(&store, "u"), [10, 15, 20]);
+        record(&store, "u", &[("d", 30)]).await;
+        assert_eq!(times(&store, "u"), [15, 20, 30]);
+    }
+
+    #[tokio::test]
+    async fn an_embedding_is_fresh_until_something_happens() {
+        let store = store(UsersOptions::default());
+        record(&store, "u", &[("a", 10)]).await;
+        let mark = store.lookup(&key("u", 1)).mark;
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, mark));
+        assert!(store.lookup(&key("u", 1)).is_fresh());
+        record(&store, "u", &[("b", 20)]).await;
+        assert!(!store.lookup(&key("u", 1)).is_fresh());
+        assert!(store.lookup(&key("u", 1)).embedding.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_erased_does_not_come_back() {
+        let store = store(UsersOptions::default());
+        record(&store, "u", &[("a", 10)]).await;
+        let mark = store.lookup(&key("u", 1)).mark;
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, mark));
+        let user: Arc<str> = "u".into();
+        let erased = store.erase(&user).await.unwrap();
+        assert_eq!(erased, Erased { events: 1, embeddings: 1, shipped: false });
+        // A computation that began before ends after.
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, mark));
+        let record = store.lookup(&key("u", 1));
+        assert!(record.embedding.is_none() && record.history.is_none());
+        assert_eq!(store.counts().embeddings_dropped, 1);
+    }
+
+    #[tokio::test]
+    async fn an_embedding_from_elsewhere_is_stale_where_an_event_is_later() {
+        let store = store(UsersOptions::default());
+        record(&store, "u", &[("a", 10), ("b", 20)]).await;
+        for (created_ms, fresh) in [(19_000, false), (20_000, true)] {
+            let given = GivenEmbedding { user: "u".into(), values: vec![1.0].into(), created_ms };
+            store.put(&key("u", 1).owner, vec![given]).await.unwrap();
+            assert_eq!(store.lookup(&key("u", 1)).is_fresh(), fresh, "{created_ms}");
         }
     }
 
     #[test]
-    fn rows_become_histories() {
-        let p = "purchase";
-        check_rows(&[["a", "x", "1", p], ["a", "y", "1", p], ["b", "x", "0", p]], Ok(&[2, 1]));
-        check_rows(&[["a", "x", "1", p], ["b", "x", "1", p], ["a", "x", "2", p]], Err("together"));
-        check_rows(&[["a", "x", "2", p], ["a", "x", "1", p]], Err("oldest first"));
-        check_rows(&[["a", "x", "1", "sold"]], Err("none of view"));
-        check_rows(&[["a", "x", "noon", p]], Err("unix time"));
-        check_rows(&[["a", "", "1", p]], Err("empty"));
+    fn the_latest_come_first_and_once() {
+        let users = vec![("a".into(), 3), ("b".into(), 9), ("a".into(), 1), ("c".into(), 9)];
+        let names: Vec<String> =
+            latest_first(users, 2).iter().map(|user| user.to_string()).collect();
+        assert_eq!(names, ["b", "c"]);
     }
 }

@@ -1,11 +1,21 @@
 //! What is known of users: their histories, and their embeddings by encoder version.
 
+mod counters;
 mod event;
 mod flight;
 mod memory;
+mod options;
+mod record;
+mod shipped;
 mod store;
 
-pub use event::{Event, EventKind, History, seconds_to_days};
+pub use counters::UserCounts;
+pub use event::{Event, EventDigest, EventKind, History, NamedEvent, UserEvents, seconds_to_days};
 pub use flight::{Encode, SingleFlight};
-pub use memory::{MemoryStore, load_histories};
-pub use store::{Embedding, StoreError, UserKey, UserRecord, UserStore, UsersOptions};
+pub use memory::MemoryStore;
+pub use options::{RedisMode, RedisOptions, Storage, UsersOptions, WhenStale};
+pub use record::{Embedding, Mark, Source, StoredEmbedding, UserRecord};
+pub use shipped::{Shipped, load_histories};
+pub use store::{
+    Claim, Erased, GivenEmbedding, RecordCounts, StoreError, UserKey, UserStore, UserSummary,
+};

@@ -57,6 +57,7 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
             top_k: message.top_k as usize,
             priority,
             allow_partial: message.allow_partial,
+            require_user_state: message.require_user_state,
             caller: CallerName::default(),
         }),
         false => Err(RankError::Invalid(faults.all)),

@@ -41,6 +41,7 @@ pub(in crate::transport) fn rank_response(
             batch: ranking.times.batch.batch.map(batch_of),
         }),
         error: None,
+        user_state_age_ms: ranking.user_age.as_millis() as u64,
     }
 }
 
@@ -65,10 +66,12 @@ fn batch_of(batch: BatchFacts) -> pb::Batch {
     }
 }
 
-fn user_state(state: UserState) -> pb::UserState {
+pub(in crate::transport) fn user_state(state: UserState) -> pb::UserState {
     match state {
         UserState::None => pb::UserState::Unspecified,
         UserState::Cached => pb::UserState::Cached,
+        UserState::Local => pb::UserState::Local,
+        UserState::Stale => pb::UserState::Stale,
         UserState::Computed => pb::UserState::Computed,
         UserState::Inline => pb::UserState::Inline,
         UserState::Default => pb::UserState::Default,
@@ -80,6 +83,7 @@ fn degraded(reason: Degraded) -> pb::DegradedReason {
         Degraded::ItemsMissing => pb::DegradedReason::ItemsMissing,
         Degraded::EncoderUnavailable => pb::DegradedReason::EncoderUnavailable,
         Degraded::PartlyScored => pb::DegradedReason::PartlyScored,
+        Degraded::UserStoreUnavailable => pb::DegradedReason::UserStoreUnavailable,
     }
 }
 
@@ -107,6 +111,7 @@ pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRe
         top_k: request.top_k as u32,
         explain: false,
         allow_partial: request.allow_partial,
+        require_user_state: request.require_user_state,
     }
 }
 

@@ -20,6 +20,7 @@ const DEGRADED: u32 = 7;
 const MISSING_ITEMS: u32 = 8;
 const TIMINGS: u32 = 9;
 const ERROR: u32 = 10;
+const USER_STATE_AGE_MS: u32 = 11;
 
 /// The order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,6 +45,8 @@ pub struct RankResponse {
     pub timings: Option<Timings>,
     /// Set in `RankStream` only, when this request failed; all else but `request_id` is then empty.
     pub error: Option<RankError>,
+    /// How long ago the user's embedding was computed, in milliseconds; 0 where the request brought it or it is the default one.
+    pub user_state_age_ms: u64,
 }
 
 impl RankResponse {
@@ -85,6 +88,9 @@ impl Message for RankResponse {
         if let Some(error) = &self.error {
             message::encode(ERROR, error, buf);
         }
+        if self.user_state_age_ms != 0 {
+            uint64::encode(USER_STATE_AGE_MS, &self.user_state_age_ms, buf);
+        }
     }
 
     fn merge_field(
@@ -109,6 +115,9 @@ impl Message for RankResponse {
                 message::merge(wire_type, self.timings.get_or_insert_default(), buf, context)
             }
             ERROR => message::merge(wire_type, self.error.get_or_insert_default(), buf, context),
+            USER_STATE_AGE_MS => {
+                uint64::merge(wire_type, &mut self.user_state_age_ms, buf, context)
+            }
             _ => skip_field(wire_type, tag, buf, context),
         }
     }
@@ -118,9 +127,9 @@ impl Message for RankResponse {
             true => 0,
             false => string::encoded_len(tag, text),
         };
-        let version = |tag, version| match version {
+        let number = |tag, number| match number {
             0 => 0,
-            version => uint64::encoded_len(tag, &version),
+            number => uint64::encoded_len(tag, &number),
         };
         let user_state = match self.user_state {
             0 => 0,
@@ -129,13 +138,14 @@ impl Message for RankResponse {
         text(REQUEST_ID, &self.request_id)
             + self.items.encoded().len()
             + text(MODEL_NAME, &self.model_name)
-            + version(MODEL_VERSION, self.model_version)
-            + version(ENCODER_VERSION, self.encoder_version)
+            + number(MODEL_VERSION, self.model_version)
+            + number(ENCODER_VERSION, self.encoder_version)
             + user_state
             + int32::encoded_len_packed(DEGRADED, &self.degraded)
             + string::encoded_len_repeated(MISSING_ITEMS, &self.missing_items)
             + self.timings.as_ref().map_or(0, |timings| message::encoded_len(TIMINGS, timings))
             + self.error.as_ref().map_or(0, |error| message::encoded_len(ERROR, error))
+            + number(USER_STATE_AGE_MS, self.user_state_age_ms)
     }
 
     fn clear(&mut self) {
@@ -178,6 +188,7 @@ mod tests {
             missing_items: vec!["x".to_owned(), String::new()],
             timings: Some(Timings { total_us: 1000, ..Timings::default() }),
             error: Some(RankError { code: 3, ..RankError::default() }),
+            user_state_age_ms: 77,
         });
     }
 
