@@ -12,7 +12,7 @@ use crate::{
     runtime::Runtime,
     serving::{LoadOptions, ModelHandle, Registry, Selector, ServingError},
     transport::{Limits, Listeners, Server, ServerParts, from_json, rank_request},
-    users::{MemoryStore, Shipped, UserStore, load_histories},
+    users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions, load_histories},
 };
 
 /// A start that failed.
@@ -40,6 +40,9 @@ pub enum StartError {
         /// What is wrong and what to do.
         wrong: String,
     },
+    /// A user store that cannot be.
+    #[error("{0}")]
+    Users(String),
     /// A socket, or a service.
     #[error("{0}")]
     Transport(String),
@@ -68,7 +71,7 @@ impl App {
         let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let registry = Arc::new(Registry::new(config.models.labels.clone()));
         let shipped = Arc::new(Shipped::default());
-        let users = Arc::new(MemoryStore::new(config.users.clone(), Arc::clone(&shipped)));
+        let users = user_store(config.users.clone(), &shipped).await?;
         let loader = Loader {
             options: config.load_options(runtime.device().is_gpu()),
             runtime: &runtime,
@@ -89,7 +92,7 @@ impl App {
         let parts = EngineParts {
             registry,
             options: config.engine_options(default_model),
-            users: Arc::clone(&users) as Arc<dyn UserStore>,
+            users: Arc::clone(&users),
         };
         Ok(Self {
             engine: Arc::new(Engine::new(parts)),
@@ -183,6 +186,18 @@ impl App {
         let threads = self.runtime.intra_op_threads();
         format!("{device}, {instances} instance(s) a model, {threads} thread(s) each")
     }
+}
+
+/// The store that the options name: Redis, or this process.
+async fn user_store(
+    options: UsersOptions,
+    shipped: &Arc<Shipped>,
+) -> Result<Arc<dyn UserStore>, StartError> {
+    let shipped = Arc::clone(shipped);
+    Ok(match options.redis.url.as_str() {
+        "" => Arc::new(MemoryStore::new(options, shipped)),
+        _ => Arc::new(RedisStore::start(options, shipped).await.map_err(StartError::Users)?),
+    })
 }
 
 fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {

@@ -43,6 +43,13 @@ pub struct Event {
     pub time: i64,
 }
 
+impl Event {
+    /// Whether it happened after a time, by the second.
+    pub(super) fn is_after(&self, unix_ms: u64) -> bool {
+        self.time > i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX)
+    }
+}
+
 /// What a user did, oldest first.
 pub type History = Arc<[Event]>;
 

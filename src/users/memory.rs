@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use crate::{
     ids::{ModelId, ModelName},
     users::{
+        active::latest_first,
         counters::{UserCounters, UserCounts, add, count},
         event::{Event, EventDigest, History, UserEvents},
         options::UsersOptions,
@@ -118,15 +119,10 @@ impl MemoryStore {
     /// How much of a history an embedding holds that was made of what was known at a time.
     fn folded_at(&self, user: &Arc<str>, created_ms: u64) -> Mark {
         self.recorded.get(user).map_or_else(Mark::default, |recorded| {
-            let later = recorded.history.iter().filter(|event| is_later(event, created_ms)).count();
+            let later = recorded.history.iter().filter(|event| event.is_after(created_ms)).count();
             Mark { count: recorded.mark.count - later as u64, ..recorded.mark }
         })
     }
-}
-
-/// Whether an event happened after a time, by the second.
-fn is_later(event: &Event, unix_ms: u64) -> bool {
-    event.time > i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX)
 }
 
 /// Forgets somebody where one more would be too many.
@@ -220,16 +216,6 @@ impl UserStore for MemoryStore {
         "kept in this process: a restart forgets what was recorded; `--redis URL` keeps it"
             .to_owned()
     }
-}
-
-/// The users with the latest times, each once.
-pub(super) fn latest_first(mut users: Vec<(Arc<str>, i64)>, most: usize) -> Vec<Arc<str>> {
-    users.sort_by(|(a, a_time), (b, b_time)| b_time.cmp(a_time).then_with(|| a.cmp(b)));
-    let mut seen = AHashSet::new();
-    let mut first: Vec<Arc<str>> = users.into_iter().map(|(user, _)| user).collect();
-    first.retain(|user| seen.insert(Arc::clone(user)));
-    first.truncate(most);
-    first
 }
 
 #[cfg(test)]
@@ -336,13 +322,5 @@ mod tests {
             store.put(&key("u", 1).owner, vec![given]).await.unwrap();
             assert_eq!(store.lookup(&key("u", 1)).is_fresh(), fresh, "{created_ms}");
         }
-    }
-
-    #[test]
-    fn the_latest_come_first_and_once() {
-        let users = vec![("a".into(), 3), ("b".into(), 9), ("a".into(), 1), ("c".into(), 9)];
-        let names: Vec<String> =
-            latest_first(users, 2).iter().map(|user| user.to_string()).collect();
-        assert_eq!(names, ["b", "c"]);
     }
 }

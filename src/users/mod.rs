@@ -1,11 +1,13 @@
 //! What is known of users: their histories, and their embeddings by encoder version.
 
+mod active;
 mod counters;
 mod event;
 mod flight;
 mod memory;
 mod options;
 mod record;
+mod redis;
 mod shipped;
 mod store;
 
@@ -15,6 +17,7 @@ pub use flight::{Encode, SingleFlight};
 pub use memory::MemoryStore;
 pub use options::{RedisMode, RedisOptions, Storage, UsersOptions, WhenStale};
 pub use record::{Embedding, Mark, Source, StoredEmbedding, UserRecord};
+pub use redis::RedisStore;
 pub use shipped::{Shipped, load_histories};
 pub use store::{
     Claim, Erased, GivenEmbedding, RecordCounts, StoreError, UserKey, UserStore, UserSummary,

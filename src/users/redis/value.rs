@@ -77,7 +77,9 @@ pub(super) fn decode(key: &str, bytes: &[u8], shape: &[usize]) -> Option<StoredE
         return None;
     }
     let values: Vec<f32> = match dtype {
-        FLOAT16 => data.chunks_exact(2).map(|v| f16::from_le_bytes([v[0], v[1]]).to_f32()).collect(),
+        FLOAT16 => {
+            data.chunks_exact(2).map(|v| f16::from_le_bytes([v[0], v[1]]).to_f32()).collect()
+        }
         _ => data.chunks_exact(4).map(|v| f32::from_le_bytes([v[0], v[1], v[2], v[3]])).collect(),
     };
     values.iter().all(|value| value.is_finite()).then_some(())?;

@@ -1,0 +1,216 @@
+//! Reads a user: at hand, else in one round trip, else what is still known.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{Pipeline, RedisResult, Value, cmd};
+
+use crate::{
+    ids::ModelId,
+    users::{
+        counters::{add, count},
+        event::History,
+        record::{Mark, Source, StoredEmbedding, UserRecord, joined},
+        redis::{log, parts::Parts, value},
+        store::{Claim, StoreError, UserKey, UserSummary},
+    },
+};
+
+/// The fields of a user's hash that tell the history.
+const FIELDS: [&str; 4] = ["log", "n", "b", "gone"];
+
+/// How long to wait before looking again for what another server computes.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+
+/// What a user's hash says.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) mark: Mark,
+    pub(super) recorded: Option<History>,
+    /// Whether bundles' histories of the user are hidden.
+    gone: bool,
+}
+
+impl Parts {
+    pub(super) async fn read_record(&self, key: &UserKey, patience: Duration) -> UserRecord {
+        if self.line.is_followed()
+            && let Some(copy) = self.local.get(key)
+        {
+            count(&self.counters.local_reads);
+            return copy;
+        }
+        let limit = patience.min(self.options.redis.read_timeout);
+        match self.ask(key, limit).await {
+            Ok(record) => {
+                count(&self.counters.store_reads);
+                record
+            }
+            Err(error) => {
+                count(&self.counters.failed_reads);
+                tracing::debug!(%error, "a user could not be read");
+                self.still_known(key)
+            }
+        }
+    }
+
+    /// What there is without Redis: a copy, however old, else what bundles ship.
+    fn still_known(&self, key: &UserKey) -> UserRecord {
+        self.local.last_known(key).unwrap_or_else(|| UserRecord {
+            history: self.shipped.history(&key.owner.name, &key.user),
+            source: Source::Fallback,
+            ..UserRecord::default()
+        })
+    }
+
+    /// Asks Redis, in one round trip, and keeps a copy of the answer.
+    async fn ask(&self, key: &UserKey, limit: Duration) -> Result<UserRecord, StoreError> {
+        let ticket = self.local.ticket(&key.user);
+        let (user_key, embedding_key) = (self.keys.user(&key.user), self.keys.embedding(key));
+        let shape = self.shape(&key.owner);
+        let mut pipe = asking(&user_key);
+        if shape.is_some() {
+            pipe.cmd("GET").arg(&embedding_key);
+        }
+        let mut answers = self.line.read(&pipe, limit).await?.into_iter();
+        let told = self.told(&user_key, answers.next());
+        let embedding = match (shape, answers.next()) {
+            (Some(shape), answer) => self.embedding(&embedding_key, answer, &shape),
+            (None, _) => None,
+        };
+        let record = self.record_of(key, &told, embedding);
+        self.local.put(key, &record, ticket);
+        Ok(record)
+    }
+
+    fn record_of(
+        &self,
+        key: &UserKey,
+        told: &Told,
+        embedding: Option<StoredEmbedding>,
+    ) -> UserRecord {
+        let shipped = match told.gone {
+            true => None,
+            false => self.shipped.history(&key.owner.name, &key.user),
+        };
+        UserRecord {
+            history: joined(shipped.as_ref(), told.recorded.as_ref()),
+            mark: told.mark,
+            embedding,
+            source: Source::Store,
+        }
+    }
+
+    /// Reads the answer about a user's hash; what is none counts as nothing, and is counted.
+    fn told(&self, key: &str, answer: Option<RedisResult<Value>>) -> Told {
+        let fields = match answer {
+            Some(Ok(value)) => redis::from_redis_value::<Vec<Option<Vec<u8>>>>(value).ok(),
+            _ => None,
+        };
+        let Some([events, number, born, gone]) = fields.as_deref() else {
+            count(&self.counters.unfit_events);
+            return Told::default();
+        };
+        let log = log::decode(key, events.as_deref().unwrap_or_default());
+        add(&self.counters.unfit_events, log.unfit as u64);
+        let born = born.as_deref().and_then(|born| born.try_into().ok()).map(u64::from_le_bytes);
+        let number = number.as_deref().and_then(|number| std::str::from_utf8(number).ok());
+        let mark = Mark {
+            born: born.unwrap_or_default(),
+            count: number.and_then(|number| number.parse().ok()).unwrap_or_default(),
+        };
+        Told { mark, recorded: log.history, gone: gone.is_some() }
+    }
+
+    /// Reads the answer about an embedding; what does not fit counts as none, and is counted.
+    fn embedding(
+        &self,
+        key: &str,
+        answer: Option<RedisResult<Value>>,
+        shape: &[usize],
+    ) -> Option<StoredEmbedding> {
+        let embedding = match answer {
+            Some(Ok(Value::Nil)) => return None,
+            Some(Ok(Value::BulkString(bytes))) => value::decode(key, &bytes, shape),
+            _ => None,
+        };
+        if embedding.is_none() {
+            count(&self.counters.unfit_embeddings);
+        }
+        embedding
+    }
+
+    /// Says that an embedding is computed here, unless another server has said so; then waits for that one's.
+    pub(super) async fn claim_embedding(&self, key: &UserKey, mark: Mark) -> Claim {
+        let lease = self.options.redis.lease;
+        let Some(shape) = self.shape(&key.owner).filter(|_| !lease.is_zero()) else {
+            return Claim::Ours;
+        };
+        let mut take = cmd("SET");
+        take.arg(self.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(lease.as_millis() as u64);
+        let mut pipe = redis::pipe();
+        pipe.add_command(take).ignore_errors();
+        match self.line.write(&pipe).await.as_deref() {
+            Ok([Value::Nil]) => count(&self.counters.leases_waited_for),
+            _ => return Claim::Ours,
+        }
+        let (name, until) = (self.keys.embedding(key), Instant::now() + lease);
+        let mut wait = FIRST_LOOK;
+        while Instant::now() + wait < until {
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+            let mut pipe = redis::pipe();
+            pipe.ignore_errors().cmd("GET").arg(&name);
+            let Ok(answers) = self.line.read(&pipe, self.options.redis.read_timeout).await else {
+                break;
+            };
+            match self.embedding(&name, answers.into_iter().next(), &shape) {
+                Some(found) if found.folded == mark => return Claim::Theirs(found),
+                _ => {}
+            }
+        }
+        Claim::Ours
+    }
+
+    /// Reads what a user's hash says, without a copy.
+    pub(super) async fn tell(&self, user: &str) -> Result<Told, StoreError> {
+        let key = self.keys.user(user);
+        let answers = self.line.read(&asking(&key), self.options.redis.write_timeout).await?;
+        Ok(self.told(&key, answers.into_iter().next()))
+    }
+
+    /// What is kept of a user, and its record for each of some models.
+    pub(super) async fn summary(
+        &self,
+        user: &Arc<str>,
+        owners: &[ModelId],
+    ) -> Result<UserSummary, StoreError> {
+        let user_key = self.keys.user(user);
+        let keys: Vec<UserKey> = owners
+            .iter()
+            .map(|owner| UserKey { owner: owner.clone(), user: Arc::clone(user) })
+            .collect();
+        let mut pipe = asking(&user_key);
+        for key in &keys {
+            pipe.cmd("GET").arg(self.keys.embedding(key));
+        }
+        let limit = self.options.redis.write_timeout;
+        let mut answers = self.line.read(&pipe, limit).await?.into_iter();
+        let told = self.told(&user_key, answers.next());
+        let records = keys.iter().zip(answers).map(|(key, answer)| {
+            let name = self.keys.embedding(key);
+            let shape = self.shape(&key.owner);
+            let embedding = shape.and_then(|shape| self.embedding(&name, Some(answer), &shape));
+            self.record_of(key, &told, embedding)
+        });
+        Ok(UserSummary { records: records.collect(), recorded: told.recorded })
+    }
+}
+
+/// Asks for what a user's hash says.
+fn asking(key: &str) -> Pipeline {
+    let mut pipe = redis::pipe();
+    pipe.ignore_errors().cmd("HMGET").arg(key).arg(&FIELDS);
+    pipe
+}
