@@ -141,8 +141,9 @@ mod tests {
             let keys = keys();
             for user in [&a, &b] {
                 for name in [keys.user(user), keys.embedding(&key(user))] {
-                    prop_assert_eq!(keys.user_of(name.as_bytes()).as_ref(), Some(user));
-                    prop_assert_eq!(hash_tag(&name), hash_tag(&keys.lease(&key(user))));
+                    prop_assert_eq!(keys.user_of(name.as_bytes()), Some(user.clone()));
+                    let lease = keys.lease(&key(user));
+                    prop_assert_eq!(hash_tag(&name), hash_tag(&lease));
                 }
             }
             prop_assert_eq!(a == b, keys.user(&a) == keys.user(&b));
