@@ -20,7 +20,7 @@ use crate::{
     },
     serving::Registry,
     tensor::Tensor,
-    users::SingleFlight,
+    users::{SingleFlight, UserStore},
 };
 
 /// Texts that are tokenised without having the thread's other tasks moved away, in bytes: a few milliseconds of work.
@@ -152,6 +152,11 @@ impl Engine {
     /// The model that answers a request that names none.
     pub fn default_model(&self) -> &str {
         &self.parts.options.default_model
+    }
+
+    /// What is kept of users.
+    pub fn users(&self) -> &dyn UserStore {
+        self.parts.users.as_ref()
     }
 
     /// The published models.

@@ -16,6 +16,7 @@ use crate::{
         rank_service::FlowOptions,
         status::status_of,
     },
+    users::UserStore,
 };
 
 /// Answers what the server is and serves.
@@ -44,6 +45,7 @@ impl InfoService for InfoApi {
             default_model: self.engine.default_model().to_owned(),
             process_cpu_us: usage.cpu_us,
             process_peak_rss_bytes: usage.peak_rss_bytes,
+            user_store: Some(user_store_info(self.engine.users())),
         }))
     }
 
@@ -135,6 +137,25 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
         features: features.iter().map(feature_info).collect(),
         outputs: handle.manifest().outputs.iter().map(|o| o.head().to_owned()).collect(),
         run_counters: Some(run_counters(handle.counts())),
+    }
+}
+
+fn user_store_info(users: &dyn UserStore) -> pb::UserStoreInfo {
+    let counts = users.counts();
+    pb::UserStoreInfo {
+        description: users.describe(),
+        store_reads: counts.store_reads,
+        local_reads: counts.local_reads,
+        failed_reads: counts.failed_reads,
+        retried_reads: counts.retried_reads,
+        unfit_embeddings: counts.unfit_embeddings,
+        unfit_events: counts.unfit_events,
+        embeddings_written: counts.embeddings_written,
+        embeddings_dropped: counts.embeddings_dropped,
+        events_recorded: counts.events_recorded,
+        leases_waited_for: counts.leases_waited_for,
+        invalidations: counts.invalidations,
+        breaker_opened: counts.breaker_opened,
     }
 }
 
