@@ -49,6 +49,9 @@ pub(in crate::cli) struct BenchArgs {
     /// Users, one a line; none: those with a history in the model repository
     #[arg(long, value_name = "FILE")]
     pub(super) users: Option<PathBuf>,
+    /// Have each request bring a made-up embedding, so that no user is looked up
+    #[arg(long)]
+    pub(super) inline_embedding: bool,
     /// Candidates of each request, drawn from the example or the catalogue; none: all of the example
     #[arg(long, value_name = "N")]
     pub(super) candidates: Option<usize>,

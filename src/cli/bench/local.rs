@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{
     catalogue::Catalogue,
     ids::ModelId,
-    repository::{Bundle, scan},
+    repository::{Bundle, DimSpec, Source, scan},
     transport::pb::{ModelSelector, model_selector::Selector},
     users::load_histories,
 };
@@ -18,6 +18,8 @@ pub(super) struct LocalModel {
     pub(super) users: Vec<String>,
     /// Items of the catalogue, sorted.
     pub(super) items: Vec<String>,
+    /// The shape of the user's embedding; empty where the ranker reads none.
+    pub(super) embedding: Vec<usize>,
 }
 
 impl LocalModel {
@@ -47,7 +49,10 @@ impl LocalModel {
         users.dedup();
         let mut items = items_of(&bundle)?;
         items.sort();
-        Ok(Self { bundle, users, items })
+        let inputs = &bundle.manifest.inputs;
+        let reads = inputs.iter().find(|input| input.source == Source::UserEmbedding);
+        let embedding = reads.map_or_else(Vec::new, |input| DimSpec::fixed(&input.shape));
+        Ok(Self { bundle, users, items, embedding })
     }
 }
 

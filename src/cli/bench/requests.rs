@@ -35,6 +35,8 @@ pub(super) struct Pool {
 pub(super) struct Ingredients {
     /// The example request.
     pub(super) example: pb::RankRequest,
+    /// The shape of the embeddings that requests bring; none where they bring none.
+    pub(super) embedding: Option<Vec<usize>>,
     /// Users to draw from; none means the unknown shopper.
     pub(super) users: Vec<String>,
     /// Items to draw from where more candidates are wanted than the example has; sorted.
@@ -82,7 +84,12 @@ fn request(from: &Ingredients, candidates: usize, random: &mut StdRng) -> pb::Ra
         0 => String::new(),
         count => from.users[random.random_range(0..count)].clone(),
     };
-    request.user = Some(pb::User { id, ..pb::User::default() });
+    let embedding = from.embedding.as_ref().map(|shape| pb::Embedding {
+        values: (0..shape.iter().product()).map(|_| random.random_range(-1.0..1.0)).collect(),
+        shape: shape.iter().map(|&dim| dim as u32).collect(),
+        encoder_version: 0,
+    });
+    request.user = Some(pb::User { id, embedding, ..pb::User::default() });
     request.top_k = from.top;
     let own = example.ids.len();
     let all_own = candidates <= own;
@@ -152,6 +159,7 @@ mod tests {
         };
         Ingredients {
             example,
+            embedding: Some(vec![2, 3]),
             users: vec!["7".to_owned()],
             items: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(),
             candidates,
@@ -164,6 +172,8 @@ mod tests {
     fn check(candidates: Option<usize>, want: usize) {
         let pool = Pool::draw(&ingredients(candidates)).unwrap();
         let first = pool.requests[0].candidates.clone().unwrap();
+        let embedding = pool.requests[0].user.as_ref().and_then(|user| user.embedding.as_ref());
+        assert_eq!(embedding.map(|e| (e.values.len(), &e.shape[..])), Some((6, &[2, 3][..])));
         let unique: std::collections::BTreeSet<&str> = first.ids.iter().collect();
         assert_eq!((unique.len(), pool.items), (want, want.min(2)));
         for column in first.columns {

@@ -151,7 +151,14 @@ fn draw(
         None => local.map(|local| local.users.clone()).unwrap_or_default(),
     };
     let count = users.len();
+    let embedding = local.map(|local| local.embedding.clone()).filter(|shape| !shape.is_empty());
+    if args.inline_embedding && embedding.is_none() {
+        let wrong =
+            "--inline-embedding: the ranker reads none, or --models does not say where it is";
+        return Err(wrong.to_owned());
+    }
     let pool = Pool::draw(&Ingredients {
+        embedding: embedding.filter(|_| args.inline_embedding),
         example,
         users,
         items: local.map(|local| local.items.clone()).unwrap_or_default(),
