@@ -31,6 +31,7 @@ impl Config {
             ("limits.max_string_bytes", limits.max_string_bytes),
             ("limits.max_vector_dim", limits.max_vector_dim),
             ("limits.max_history", limits.max_history),
+            ("limits.max_events", limits.max_events),
             ("limits.max_message_bytes", limits.max_message_bytes),
             ("users.max_embeddings", self.users.max_embeddings),
         ];

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use futures::Stream;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
@@ -11,14 +12,16 @@ use crate::{
         error::{RankError, Stage},
         features::Sources,
         in_time::{first_by_prior, in_time},
-        models::{Located, Model, Ranker},
+        models::{Encoder, Located, Model, Ranker},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
         response::{Degraded, Head, Ranking, Scored, StageTimes},
         select::{best, head_values},
         user_side::{UserDesk, UserSide, user_side},
+        user_view::{UserView, user_view},
+        warm::{WarmProgress, WhomToWarm, warm},
     },
-    serving::Registry,
+    serving::{Registry, Selector},
     tensor::Tensor,
     users::{SingleFlight, UserStore},
 };
@@ -114,7 +117,8 @@ impl Engine {
         times: &mut StageTimes,
     ) -> Result<Prepared, RankError> {
         let begun = Instant::now();
-        let desk = UserDesk { parts: &self.parts, flights: &self.flights, deadline };
+        let (parts, flights) = (&self.parts, &self.flights);
+        let desk = UserDesk { parts, flights, deadline, priority: None };
         let user = user_side(&desk, ranker, request).await?;
         times.user = begun.elapsed();
 
@@ -147,6 +151,56 @@ impl Engine {
             Model::Ranker(ranker) => Ok(Arc::clone(ranker)),
             Model::Encoder(_) => Err(RankError::NotARanker(name.to_owned())),
         }
+    }
+
+    /// The user encoder of that name; in its highest version, where none is said.
+    ///
+    /// # Errors
+    /// [`RankError::Serving`] when there is none, [`RankError::Invalid`] when it is a ranker.
+    pub fn encoder(&self, name: &str, version: Option<u64>) -> Result<Arc<Encoder>, RankError> {
+        let selector = version.map_or(Selector::Latest, Selector::Version);
+        match self.parts.registry.resolve(name, &selector)?.as_ref() {
+            Model::Encoder(encoder) => Ok(Arc::clone(encoder)),
+            Model::Ranker(_) => {
+                let wrong = format!("`{name}` is a ranker; name a user encoder");
+                Err(RankError::field("encoder_name", wrong))
+            }
+        }
+    }
+
+    /// What is kept of users.
+    pub fn users(&self) -> &dyn UserStore {
+        self.parts.users.as_ref()
+    }
+
+    /// What is known of a user for a ranker, and for each loaded encoder version.
+    ///
+    /// # Errors
+    /// [`RankError`]: no such model, or the store does not answer.
+    pub async fn user(&self, choice: &ModelChoice, user: &Arc<str>) -> Result<UserView, RankError> {
+        user_view(&self.parts, self.ranker(choice)?.as_ref(), user).await
+    }
+
+    /// Finds out who is meant, and has their embeddings computed where they are missing or stale; tells the progress after each user.
+    ///
+    /// # Errors
+    /// [`RankError`]: no such model, one without an encoder, or the store does not answer.
+    pub async fn warm(
+        &self,
+        choice: &ModelChoice,
+        whom: WhomToWarm,
+    ) -> Result<(usize, impl Stream<Item = WarmProgress> + Send + use<'_>), RankError> {
+        let ranker = self.ranker(choice)?;
+        let Some(encoder) = &ranker.encoder else {
+            let wrong = format!("{} has no encoder; name a ranker that needs one", ranker.id());
+            return Err(RankError::field("model.name", wrong));
+        };
+        let users = match whom {
+            WhomToWarm::These(users) => users,
+            WhomToWarm::MostActive(most) => self.parts.users.most_active(most).await?,
+        };
+        let total = users.len();
+        Ok((total, warm(&self.parts, &self.flights, Arc::clone(encoder), users)))
     }
 
     /// The model that answers a request that names none.

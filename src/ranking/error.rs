@@ -43,6 +43,8 @@ pub enum Stage {
     Queue,
     /// In the model's run.
     Run,
+    /// Waiting for the user store.
+    Store,
 }
 
 impl Stage {
@@ -55,6 +57,7 @@ impl Stage {
             Self::Features => "EXPIRED_IN_FEATURES",
             Self::Queue => "EXPIRED_IN_QUEUE",
             Self::Run => "EXPIRED_IN_RUN",
+            Self::Store => "EXPIRED_IN_USER_STORE",
         }
     }
 }
@@ -74,6 +77,9 @@ pub enum RankError {
         /// The limit, `server.max_in_flight`.
         limit: usize,
     },
+    /// The server stops.
+    #[error("the server is about to stop; try again, another one may answer")]
+    Draining,
     /// There is no such model.
     #[error(transparent)]
     Serving(#[from] ServingError),
@@ -128,7 +134,7 @@ impl RankError {
             Self::Batch(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::UserUnknown(_) => ErrorCode::NotFound,
-            Self::UserUnavailable => ErrorCode::Unavailable,
+            Self::UserUnavailable | Self::Draining => ErrorCode::Unavailable,
             Self::BadOutput { .. } | Self::Features(_) => ErrorCode::Internal,
             Self::Shared(error) => error.code(),
         }
@@ -150,6 +156,7 @@ impl RankError {
             Self::NotARanker(_) => "NOT_A_RANKER",
             Self::Expired(stage) => stage.name(),
             Self::TooManyInFlight { .. } => "TOO_MANY_IN_FLIGHT",
+            Self::Draining => "SERVER_STOPPING",
             Self::Serving(_) => "MODEL_NOT_FOUND",
             Self::Batch(BatchError::QueueFull { .. }) => "QUEUE_FULL",
             Self::Batch(BatchError::TooLate { .. }) => "DEADLINE_TOO_SHORT",

@@ -10,6 +10,8 @@ mod request;
 mod response;
 mod select;
 mod user_side;
+mod user_view;
+mod warm;
 
 pub use engine::Engine;
 pub use error::{FieldFault, RankError, Stage};
@@ -19,3 +21,5 @@ pub use parts::{EngineOptions, EngineParts};
 pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest, User, Values};
 pub use response::{Degraded, Head, Ranking, Scored, StageTimes, UserState};
 pub use select::best;
+pub use user_view::{StoredView, UserView};
+pub use warm::{WarmProgress, WhomToWarm};

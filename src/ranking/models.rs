@@ -6,10 +6,10 @@ use std::{
 };
 
 use crate::{
-    batching::Work,
+    batching::{Priority, Work},
     catalogue::Catalogue,
     deadline::Deadline,
-    ids::ModelId,
+    ids::{CallerName, ModelId},
     ranking::{
         error::RankError,
         features::{FeatureDescription, FeaturePlan, HistoryInput, load_vocabularies},
@@ -84,7 +84,7 @@ impl Encoder {
             default: Arc::default(),
         };
         let deadline = Deadline::after(Instant::now(), DEFAULT_EMBEDDING_TIMEOUT);
-        encoder.default = encoder.encode(&[], deadline).await.map_err(|error| {
+        encoder.default = encoder.encode(&[], deadline, None).await.map_err(|error| {
             let wrong = format!("has no answer to an empty history: {error}");
             let fix = "make the graph answer finite numbers for one padded event (mask 0)";
             faulty(vec![Fault::new("model.onnx", wrong, fix)])
@@ -107,7 +107,8 @@ impl Encoder {
         Arc::clone(&self.default)
     }
 
-    /// Runs the encoder on a user's events, oldest first; the most recent ones that it reads.
+    /// Runs the encoder on a user's events, oldest first; the most recent ones that it reads. Without a priority, it is as urgent as the
+    /// model's configuration says.
     ///
     /// # Errors
     /// [`RankError`]: the queue's or the run's, or [`RankError::BadOutput`].
@@ -115,11 +116,13 @@ impl Encoder {
         &self,
         events: &[Event],
         deadline: Deadline,
+        priority: Option<Priority>,
     ) -> Result<Embedding, RankError> {
         let recent = &events[events.len().saturating_sub(self.max_length)..];
         let catalogue = self.catalogue.as_ref();
         let inputs = self.inputs.iter().map(|input| input.tensor(recent, catalogue)).collect();
-        let ran = self.handle.run(Work::new(inputs, deadline)).await?;
+        let work = Work { inputs, deadline, priority, caller: CallerName::default() };
+        let ran = self.handle.run(work).await?;
         let values = ran.outputs.into_iter().next().map(|t| t.into_floats()).unwrap_or_default();
         let bad = |wrong| RankError::BadOutput {
             model: self.id().to_string(),

@@ -8,6 +8,7 @@ use std::{
 use futures::FutureExt;
 
 use crate::{
+    batching::Priority,
     deadline::Deadline,
     ranking::{
         error::{RankError, Stage},
@@ -52,6 +53,8 @@ pub(super) struct UserDesk<'a> {
     pub(super) parts: &'a EngineParts,
     pub(super) flights: &'a SingleFlight<RankError>,
     pub(super) deadline: Deadline,
+    /// How urgent a computation is that begins here; none: as the encoder's configuration says.
+    pub(super) priority: Option<Priority>,
 }
 
 /// Reads, encodes and keeps; an error where the request wants no order for an unknown shopper and this is one.
@@ -90,7 +93,7 @@ impl UserDesk<'_> {
             return Ok(UserSide::of(embedding, history, UserState::Inline));
         }
         if let Some(history) = inline {
-            let attempt = encoder.encode(&history, self.patience()).await;
+            let attempt = encoder.encode(&history, self.patience(), None).await;
             let attempt =
                 attempt.map(|values| UserSide::of(values, Arc::clone(&history), UserState::Inline));
             return self.or_default(attempt, encoder, history);
@@ -187,7 +190,7 @@ impl UserDesk<'_> {
     }
 
     /// Waits for an embedding that holds all events of the record, which is then kept for later requests.
-    async fn compute(
+    pub(super) async fn compute(
         &self,
         encoder: &Arc<Encoder>,
         key: UserKey,
@@ -215,7 +218,7 @@ impl UserDesk<'_> {
         record: UserRecord,
     ) -> impl Future<Output = Result<StoredEmbedding, Arc<RankError>>> + Send + 'static {
         let (encoder, users) = (Arc::clone(encoder), Arc::clone(&self.parts.users));
-        let timeout = self.parts.options.encode_timeout;
+        let (timeout, priority) = (self.parts.options.encode_timeout, self.priority);
         self.flights.join(key.clone(), || {
             async move {
                 let deadline = Deadline::after(Instant::now(), timeout);
@@ -223,7 +226,8 @@ impl UserDesk<'_> {
                     return Ok(embedding);
                 }
                 let history = known(record.history);
-                let values = encoder.encode(&history, deadline).await.map_err(Arc::new)?;
+                let values = encoder.encode(&history, deadline, priority).await;
+                let values = values.map_err(Arc::new)?;
                 let embedding = StoredEmbedding::new(values, record.mark);
                 users.keep(key, embedding.clone());
                 Ok(embedding)

@@ -22,6 +22,9 @@ use crate::{
     transport::{limits::Limits, status},
 };
 
+/// Methods that are answered when their caller ends a stream: without a deadline of the caller, only its silence ends them.
+const ANSWERED_LAST: [&str; 1] = ["/podium.v1.UserService/PutEmbeddings"];
+
 /// Kept back from the caller's deadline for the answer's way through the server.
 const RESERVE: Duration = Duration::from_millis(1);
 
@@ -45,6 +48,14 @@ impl Call {
             explicit: given.is_some(),
         }
     }
+}
+
+/// The call that a request belongs to.
+pub(super) fn call_of<T>(request: &tonic::Request<T>, longest: Duration) -> Call {
+    request.extensions().get::<Call>().copied().unwrap_or_else(|| {
+        let arrival = Instant::now();
+        Call { arrival, deadline: Deadline::after(arrival, longest), explicit: false }
+    })
 }
 
 /// Reads a `grpc-timeout`: up to eight digits and a unit.
@@ -101,10 +112,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::arriving(request.headers(), self.layer.longest);
+        let bounded = call.explicit || !ANSWERED_LAST.contains(&request.uri().path());
+        let end = call.deadline.at() + RESERVE / 2;
         request.extensions_mut().insert(call);
         CallFuture {
             too_late: call.deadline.expired(call.arrival),
-            expiry: tokio::time::sleep_until((call.deadline.at() + RESERVE / 2).into()),
+            expiry: bounded.then(|| tokio::time::sleep_until(end.into())),
             inner: self.inner.call(request),
             limits: self.layer.limits.clone(),
         }
@@ -117,7 +130,7 @@ pin_project! {
         #[pin]
         inner: F,
         #[pin]
-        expiry: Sleep,
+        expiry: Option<Sleep>,
         // Tonic's timer would run out first: nothing is begun.
         too_late: bool,
         limits: Limits,
@@ -138,9 +151,9 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result.map(|response| own_words(response, this.limits)));
         }
-        match this.expiry.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Ok(status::expired(Stage::Receiving).into_http())),
-            Poll::Pending => Poll::Pending,
+        match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Ok(status::expired(Stage::Receiving).into_http())),
+            _ => Poll::Pending,
         }
     }
 }

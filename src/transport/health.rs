@@ -13,7 +13,8 @@ use tonic_health::{
 };
 
 /// The names under which the server's own services are asked for.
-const SERVICES: [&str; 3] = ["", "podium.v1.RankService", "podium.v1.InfoService"];
+const SERVICES: [&str; 4] =
+    ["", "podium.v1.RankService", "podium.v1.InfoService", "podium.v1.UserService"];
 
 /// Tells who asks how the server is.
 #[derive(Clone)]

@@ -11,9 +11,9 @@ use crate::{
     repository::Role,
     transport::{
         convert::{model_choice, request_message},
+        flow::FlowOptions,
         limits::Limits,
         pb::{self, info_service_server::InfoService},
-        rank_service::FlowOptions,
         status::status_of,
     },
     users::UserStore,
@@ -112,6 +112,7 @@ fn limits_message(limits: &Limits, flow: &FlowOptions) -> pb::Limits {
         max_deadline_ms: flow.max_deadline.as_millis() as u64,
         max_in_flight: flow.max_in_flight as u32,
         max_in_flight_per_stream: flow.max_in_flight_per_stream as u32,
+        max_events: limits.max_events as u32,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Limits {
     pub max_vector_dim: usize,
     /// Events of an inline history.
     pub max_history: usize,
+    /// Events, embeddings or users of one request to UserService.
+    pub max_events: usize,
     /// Size of a message in bytes.
     pub max_message_bytes: usize,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
             max_string_bytes: 4096,
             max_vector_dim: 4096,
             max_history: 2048,
+            max_events: 4096,
             max_message_bytes: 16 << 20,
         }
     }

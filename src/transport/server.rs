@@ -14,13 +14,16 @@ use crate::{
         admin,
         call::CallLayer,
         connection::{accept, bind},
+        flow::{Flow, FlowOptions},
         health::Health,
         info_service::InfoApi,
         limits::Limits,
         pb::{
             self, info_service_server::InfoServiceServer, rank_service_server::RankServiceServer,
+            user_service_server::UserServiceServer,
         },
-        rank_service::{FlowOptions, RankApi},
+        rank_service::RankApi,
+        user_service::UserApi,
     },
 };
 
@@ -181,7 +184,7 @@ impl Server {
 
     fn router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
         let options = &self.options;
-        let flow = FlowOptions {
+        let flow_options = FlowOptions {
             max_in_flight: options.max_in_flight,
             max_in_flight_per_stream: options.max_in_flight_per_stream,
             max_deadline: options.max_deadline,
@@ -192,12 +195,15 @@ impl Server {
         let info = InfoApi {
             engine: Arc::clone(&engine),
             limits: limits.clone(),
-            flow: flow.clone(),
+            flow: flow_options.clone(),
             onnxruntime_build: self.parts.onnxruntime_build.clone(),
         };
         let largest = limits.max_message_bytes;
         let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };
-        let rank = RankApi::new(engine, limits, flow, self.draining.clone());
+        let flow = Flow::new(flow_options, self.draining.clone());
+        let rank =
+            RankApi { engine: Arc::clone(&engine), limits: limits.clone(), flow: flow.clone() };
+        let users = UserApi { engine, limits, flow };
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -210,6 +216,7 @@ impl Server {
             .http2_max_header_list_size(32 << 10)
             .layer(layer)
             .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
+            .add_service(UserServiceServer::new(users).max_decoding_message_size(largest))
             .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
             .add_service(tonic_health::pb::health_server::HealthServer::new(
                 health.service(self.draining.clone()),

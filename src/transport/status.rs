@@ -116,6 +116,17 @@ pub(super) fn status_of(error: &RankError, request_id: &str) -> Status {
     Status::with_error_details(failure.code, failure.message, details)
 }
 
+/// The status of a failed call with one more fact in its ErrorInfo.
+pub(super) fn with_fact(status: &Status, name: &str, value: impl ToString) -> Status {
+    let mut details = status.get_error_details();
+    let info = details.error_info();
+    let (reason, domain) = info.map_or(("", DOMAIN), |info| (&info.reason, &info.domain));
+    let facts = std::collections::HashMap::from([(name.to_owned(), value.to_string())]);
+    let (reason, domain) = (reason.to_owned(), domain.to_owned());
+    details.set_error_info(reason, domain, facts);
+    Status::with_error_details(status.code(), status.message(), details)
+}
+
 /// The same facts for one request of a stream; logs them once.
 pub(super) fn stream_error_of(error: &RankError, request_id: &str) -> pb::RankError {
     let failure = Failure::of(error);
@@ -205,6 +216,19 @@ mod tests {
         let status = message_too_large(&theirs, &limits);
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("has 99 bytes, and max_message_bytes is 7"), "{status}");
+    }
+
+    #[test]
+    fn a_fact_leaves_the_rest_as_it_is() {
+        let status = status_of(&RankError::field("embeddings[3].values", "bad"), "");
+        let told = with_fact(&status, "stored", 7);
+        assert_eq!((told.code(), told.message()), (status.code(), status.message()));
+        let info = told.get_details_error_info().unwrap();
+        assert_eq!(info.reason, "INVALID_FIELD");
+        assert_eq!(info.metadata.get("stored").map(String::as_str), Some("7"));
+        assert!(told.get_details_bad_request().is_some());
+        let bare = with_fact(&Status::cancelled("gone"), "stored", 0);
+        assert_eq!((bare.code(), bare.message()), (Code::Cancelled, "gone"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use podium::{
         Ranker, User, UserState,
     },
     serving::{LoadOptions, ModelHandle, Registry},
-    users::{MemoryStore, UserStore, UsersOptions, load_histories},
+    users::{MemoryStore, Shipped, UsersOptions, load_histories},
 };
 
 use crate::fixture::{open, runtime, shipped};
@@ -22,10 +22,10 @@ use crate::fixture::{open, runtime, shipped};
 async fn engine() -> Engine {
     let runtime = runtime();
     let options = LoadOptions { instances: 1, ..Config::default().load_options(false) };
-    let users = MemoryStore::new(UsersOptions::default());
+    let shipped_histories = Arc::new(Shipped::default());
     let registry = Arc::new(Registry::new(Default::default()));
     let bundle = open(&shipped("grocery-encoder/1"));
-    users.seed(&bundle.id.name, load_histories(&bundle).unwrap());
+    shipped_histories.replace(&bundle.id.name, load_histories(&bundle).unwrap());
     let handle = ModelHandle::load(&runtime, &bundle, &options).unwrap();
     let encoder = Arc::new(Encoder::compile(&bundle, handle).await.unwrap());
     registry.publish(bundle.id.clone(), Arc::new(Model::Encoder(Arc::clone(&encoder))));
@@ -34,7 +34,8 @@ async fn engine() -> Engine {
     let ranker = Ranker::compile(&bundle, handle, Some(encoder), None).unwrap();
     registry.publish(bundle.id.clone(), Arc::new(Model::Ranker(Arc::new(ranker))));
     let options = Config::default().engine_options("grocery-ranker".to_owned());
-    Engine::new(EngineParts { registry, users: Arc::new(users), options })
+    let users = Arc::new(MemoryStore::new(UsersOptions::default(), shipped_histories));
+    Engine::new(EngineParts { registry, users, options })
 }
 
 fn request(user: &str) -> RankRequest {

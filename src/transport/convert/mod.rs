@@ -1,9 +1,16 @@
 //! Between the wire's messages and the pipeline's types.
 
+mod events;
+mod faults;
 mod items;
 mod request;
 mod response;
+mod users;
 
-pub(super) use request::model_choice;
+pub(super) use events::user_events;
+pub(super) use faults::model_choice;
 pub use request::rank_request;
 pub(super) use response::{rank_response, request_message};
+pub(super) use users::{
+    given_embeddings, user_asked_for, user_response, user_to_erase, warm_response, whom_to_warm,
+};

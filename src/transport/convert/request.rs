@@ -1,34 +1,28 @@
 //! From the wire to a request, all faults at once.
 
-use std::fmt::{Arguments, Display};
+use std::fmt::Arguments;
 
 use ahash::AHashSet;
 
 use crate::{
     batching::Priority,
     ids::CallerName,
-    ranking::{
-        Candidates, Column, FieldFault, InlineEmbedding, ModelChoice, RankError, RankRequest, User,
-        Values,
-    },
-    serving::Selector,
+    ranking::{Candidates, Column, InlineEmbedding, RankError, RankRequest, User, Values},
     texts::{Texts, has_repeats},
-    transport::{limits::Limits, pb},
-    users::{Event, EventKind},
+    transport::{
+        convert::faults::{Faults, shortened},
+        limits::Limits,
+        pb,
+    },
+    users::Event,
 };
-
-/// Faults that are told of one request; more are not looked for.
-const MAX_FAULTS: usize = 8;
-
-/// Years 1 to 9999 in unix seconds, which is what a protobuf timestamp may hold.
-const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Checks a message against the limits and turns it into a request.
 ///
 /// # Errors
 /// [`RankError::Invalid`] with every faulty field, up to a number.
 pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankRequest, RankError> {
-    let mut faults = Faults { limits, all: Vec::new() };
+    let mut faults = Faults::against(limits);
     faults.id(&"request_id", &message.request_id);
     faults.text(&"query", &message.query);
     if message.explain {
@@ -37,49 +31,25 @@ pub fn rank_request(message: pb::RankRequest, limits: &Limits) -> Result<RankReq
     let (count, candidates) = faults.candidates(message.candidates.unwrap_or_default());
     let context = faults.columns(format_args!("context"), message.context, 1);
     let user = faults.user(message.user.unwrap_or_default());
-    let model = message.model.unwrap_or_default();
-    faults.id(&"model.name", &model.name);
-    if let Some(pb::model_selector::Selector::Label(label)) = &model.selector {
-        faults.id(&"model.label", label);
-    }
+    let model = faults.model(message.model);
     let priority = faults.priority(message.priority);
     if count == 0 {
         faults.add("candidates.ids", "is empty; send at least one id");
     }
-    match faults.all.is_empty() {
-        true => Ok(RankRequest {
-            request_id: message.request_id,
-            model: model_choice(Some(model)),
-            user,
-            query: message.query,
-            context,
-            candidates,
-            top_k: message.top_k as usize,
-            priority,
-            allow_partial: message.allow_partial,
-            require_user_state: message.require_user_state,
-            caller: CallerName::default(),
-        }),
-        false => Err(RankError::Invalid(faults.all)),
-    }
-}
-
-/// The model that a message chooses.
-pub(in crate::transport) fn model_choice(message: Option<pb::ModelSelector>) -> ModelChoice {
-    let message = message.unwrap_or_default();
-    ModelChoice {
-        name: message.name,
-        selector: match message.selector {
-            None => Selector::Latest,
-            Some(pb::model_selector::Selector::Version(version)) => Selector::Version(version),
-            Some(pb::model_selector::Selector::Label(label)) => Selector::Label(label),
-        },
-    }
-}
-
-struct Faults<'a> {
-    limits: &'a Limits,
-    all: Vec<FieldFault>,
+    faults.none()?;
+    Ok(RankRequest {
+        request_id: message.request_id,
+        model,
+        user,
+        query: message.query,
+        context,
+        candidates,
+        top_k: message.top_k as usize,
+        priority,
+        allow_partial: message.allow_partial,
+        require_user_state: message.require_user_state,
+        caller: CallerName::default(),
+    })
 }
 
 impl Faults<'_> {
@@ -93,52 +63,6 @@ impl Faults<'_> {
                 None
             }
         }
-    }
-
-    /// Notes a fault; a field's path costs nothing before.
-    fn add(&mut self, field: impl Display, wrong: impl Into<String>) {
-        if self.all.len() < MAX_FAULTS {
-            self.all.push(FieldFault::new(field.to_string(), wrong));
-        }
-    }
-
-    /// A length beyond its limit; `limit` is the limit's name.
-    fn bound(
-        &mut self,
-        field: &dyn Display,
-        length: usize,
-        limit: (&str, usize),
-        unit: &str,
-    ) -> bool {
-        let (name, most) = limit;
-        if length > most {
-            self.add(field, format!("has {length} {unit}, and {name} is {most}"));
-        }
-        length <= most
-    }
-
-    fn id(&mut self, field: &dyn Display, text: &str) {
-        self.bound(field, text.len(), ("max_id_bytes", self.limits.max_id_bytes), "bytes");
-    }
-
-    fn text(&mut self, field: &dyn Display, text: &str) {
-        self.bound(field, text.len(), ("max_string_bytes", self.limits.max_string_bytes), "bytes");
-    }
-
-    fn finite(&mut self, field: Arguments<'_>, values: &[f32]) {
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            self.add(
-                format_args!("{field}[{at}]"),
-                format!("is {}; send finite numbers", values[at]),
-            );
-        }
-    }
-
-    fn count(&mut self, field: Arguments<'_>, got: usize, want: usize) -> bool {
-        if got != want {
-            self.add(field, format!("has {got} values, and {want} are needed, one a row"));
-        }
-        got == want
     }
 
     fn candidates(&mut self, message: pb::Candidates) -> (usize, Candidates) {
@@ -295,43 +219,17 @@ impl Faults<'_> {
         let mut done: Vec<Event> = Vec::with_capacity(events.len());
         for (at, event) in events.into_iter().enumerate() {
             let place = format_args!("user.history[{at}]");
-            if event.item_id.is_empty() {
-                self.add(format_args!("{place}.item_id"), "is empty");
-            }
-            self.id(&format_args!("{place}.item_id"), &event.item_id);
-            let kind = match pb::EventKind::try_from(event.kind) {
-                Ok(pb::EventKind::View) => EventKind::View,
-                Ok(pb::EventKind::Cart) => EventKind::Cart,
-                Ok(pb::EventKind::Unspecified | pb::EventKind::Purchase) => EventKind::Purchase,
-                Err(_) => {
-                    self.add(
-                        format_args!("{place}.kind"),
-                        format!("{} is no EventKind", event.kind),
-                    );
-                    continue;
-                }
-            };
-            let Some(time) = event.time.map(|time| time.seconds).filter(|t| TIMES.contains(t))
-            else {
-                self.add(
-                    format_args!("{place}.time"),
-                    "is missing or outside of the years 1 to 9999",
-                );
+            let Some(event) = self.event(place, event) else {
                 continue;
             };
-            if done.last().is_some_and(|before| before.time > time) {
+            if done.last().is_some_and(|before| before.time > event.time) {
                 let wrong = "is earlier than the event before; send the oldest first";
                 self.add(format_args!("{place}.time"), wrong);
             }
-            done.push(Event { item: event.item_id.into(), kind, time });
+            done.push(event);
         }
         done
     }
-}
-
-/// A name that is short enough for a message.
-fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
 }
 
 #[cfg(test)]
