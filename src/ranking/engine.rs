@@ -208,11 +208,6 @@ impl Engine {
         &self.parts.options.default_model
     }
 
-    /// What is kept of users.
-    pub fn users(&self) -> &dyn UserStore {
-        self.parts.users.as_ref()
-    }
-
     /// The published models.
     pub fn registry(&self) -> &Registry<Model> {
         &self.parts.registry
