@@ -9,7 +9,7 @@ pub(super) struct BatchBounds {
     pub(super) preferred: usize,
     /// How long an idle instance waits for company: a part of what a run costs whatever its size.
     pub(super) linger: Duration,
-    /// How long a job waits for company at most.
+    /// How long a job waits for company at most, once an instance is free.
     pub(super) max_queue_delay: Duration,
     /// How long before the instance is free a batch is closed, so that its tensors are joined by then.
     pub(super) lead: Duration,
@@ -84,8 +84,10 @@ pub(super) fn decide(at: &Situation, bounds: &BatchBounds) -> Decision {
         return Decision::Run(share, Closed::Share);
     }
     let all = |why| Decision::Run(at.waiting, why);
-    let latest = at.came + bounds.max_queue_delay;
-    let linger = at.free_at.max(at.came) + bounds.linger;
+    // Waiting for a busy instance is no waiting for company: who has waited for one is joined by those that its last run set free.
+    let begun = at.free_at.max(at.came);
+    let latest = begun + bounds.max_queue_delay;
+    let linger = begun + bounds.linger;
     match at.now {
         now if now >= at.latest_start => all(Closed::Slack),
         now if now >= latest => all(Closed::Delay),
@@ -154,9 +156,9 @@ mod tests {
 
     #[test]
     fn an_instance_that_was_busy_waits_from_when_it_is_idle() {
-        let (mut situation, then) = after(1500, 2, 6);
-        situation.free_at = then + Duration::from_micros(1400);
-        let until = then + Duration::from_micros(1600);
+        let (mut situation, then) = after(9500, 2, 6);
+        situation.free_at = then + Duration::from_micros(9400);
+        let until = then + Duration::from_micros(9600);
         assert_eq!(decide(&situation, &BOUNDS), Decision::Wait(until));
     }
 
