@@ -93,7 +93,9 @@ impl MemoryStore {
         UserRecord {
             history: self.joined(&key.owner.name, &key.user, history.as_ref()),
             mark,
-            embedding: embedding.and_then(|all| all.get(&key.user).map(|e| e.clone())),
+            embedding: embedding
+                .and_then(|all| all.get(&key.user).map(|e| e.clone()))
+                .filter(|embedding| embedding.is_of(mark)),
             source: Source::Store,
         }
     }

@@ -10,7 +10,7 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 use crate::{
     ids::ModelId,
     users::{
-        counters::{add, count},
+        counters::count,
         event::History,
         record::{Mark, Source, StoredEmbedding, UserRecord, joined},
         redis::{log, parts::Parts, value},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The fields of a user's hash that tell the history.
-const FIELDS: [&str; 4] = ["log", "n", "b", "gone"];
+const FIELDS: [&str; 5] = ["log", "n", "k", "b", "gone"];
 
 /// How long to wait before looking again for what another server computes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -74,7 +74,7 @@ impl Parts {
             pipe.cmd("GET").arg(&embedding_key);
         }
         let mut answers = self.line.read(&pipe, limit).await?.into_iter();
-        let told = self.told(&user_key, answers.next());
+        let told = self.told(&user_key, answers.next())?;
         let embedding = match (shape, answers.next()) {
             (Some(shape), answer) => self.embedding(&embedding_key, answer, &shape),
             (None, _) => None,
@@ -97,30 +97,26 @@ impl Parts {
         UserRecord {
             history: joined(shipped.as_ref(), told.recorded.as_ref()),
             mark: told.mark,
-            embedding,
+            embedding: embedding.filter(|embedding| embedding.is_of(told.mark)),
             source: Source::Store,
         }
     }
 
-    /// Reads the answer about a user's hash; what is none counts as nothing, and is counted.
-    fn told(&self, key: &str, answer: Option<RedisResult<Value>>) -> Told {
+    /// Reads the answer about a user's hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Down`] where it is not that, or not whole: a part of a history would be taken for all of it.
+    fn told(&self, key: &str, answer: Option<RedisResult<Value>>) -> Result<Told, StoreError> {
         let fields = match answer {
             Some(Ok(value)) => redis::from_redis_value::<Vec<Option<Vec<u8>>>>(value).ok(),
             _ => None,
         };
-        let Some([events, number, born, gone]) = fields.as_deref() else {
-            count(&self.counters.unfit_events);
-            return Told::default();
-        };
-        let log = log::decode(key, events.as_deref().unwrap_or_default());
-        add(&self.counters.unfit_events, log.unfit as u64);
-        let born = born.as_deref().and_then(|born| born.try_into().ok()).map(u64::from_le_bytes);
-        let number = number.as_deref().and_then(|number| std::str::from_utf8(number).ok());
-        let mark = Mark {
-            born: born.unwrap_or_default(),
-            count: number.and_then(|number| number.parse().ok()).unwrap_or_default(),
-        };
-        Told { mark, recorded: log.history, gone: gone.is_some() }
+        let told = fields.and_then(|fields| told_by(key, &fields));
+        told.ok_or_else(|| {
+            count(&self.counters.unfit_histories);
+            tracing::debug!(key, "what stands there is no history, or not the whole of one");
+            StoreError::Down(format!("what it tells of `{key}` cannot be read"))
+        })
     }
 
     /// Reads the answer about an embedding; what does not fit counts as none, and is counted.
@@ -177,7 +173,7 @@ impl Parts {
     pub(super) async fn tell(&self, user: &str) -> Result<Told, StoreError> {
         let key = self.keys.user(user);
         let answers = self.line.read(&asking(&key), self.options.redis.write_timeout).await?;
-        Ok(self.told(&key, answers.into_iter().next()))
+        self.told(&key, answers.into_iter().next())
     }
 
     /// What is kept of a user, and its record for each of some models.
@@ -197,7 +193,7 @@ impl Parts {
         }
         let limit = self.options.redis.write_timeout;
         let mut answers = self.line.read(&pipe, limit).await?.into_iter();
-        let told = self.told(&user_key, answers.next());
+        let told = self.told(&user_key, answers.next())?;
         let records = keys.iter().zip(answers).map(|(key, answer)| {
             let name = self.keys.embedding(key);
             let shape = self.shape(&key.owner);
@@ -206,6 +202,26 @@ impl Parts {
         });
         Ok(UserSummary { records: records.collect(), recorded: told.recorded })
     }
+}
+
+/// What the fields of a user's hash say; none where they do not fit together, as no script leaves them.
+fn told_by(key: &str, fields: &[Option<Vec<u8>>]) -> Option<Told> {
+    let [events, ever, kept, born, gone] = fields else {
+        return None;
+    };
+    let number = |field: &Option<Vec<u8>>| match field {
+        None => Some(0),
+        Some(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+    };
+    let born = match born {
+        None => 0,
+        Some(bytes) => u64::from_le_bytes(bytes.as_slice().try_into().ok()?),
+    };
+    let log = log::decode(key, events.as_deref().unwrap_or_default());
+    let length = log.history.as_ref().map_or(0, |history| history.len() as u64);
+    let whole = log.unfit == 0 && length == number(kept)? && (length == 0 || born != 0);
+    let mark = Mark { born, count: number(ever)? };
+    whole.then_some(Told { mark, recorded: log.history, gone: gone.is_some() })
 }
 
 /// Asks for what a user's hash says.
