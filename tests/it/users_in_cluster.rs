@@ -56,6 +56,7 @@ async fn a_master_of_a_cluster_is_killed_and_its_replica_takes_over() {
     load.go_on(CONVALESCENCE).await;
     let outcome = load.finish().await;
     eprintln!("failover of a Cluster: {}", outcome.summary(begun, well));
+    eprintln!("and behind it: {}", outcome.summary(well, Instant::now()));
     outcome.assert_healed(well);
     shop.known[0].act_until(shop.known[0].acknowledged() + 1, &shop.replicas[1]).await;
     for server in shop.replicas.iter() {
