@@ -29,7 +29,7 @@ const FLOORS: [(&str, u8); 18] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 12] = [
     ("ort", &["runtime"]),
     ("tonic", &["transport", "cli"]),
     ("prost", &["transport", "cli"]),
@@ -37,6 +37,7 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("axum", &["transport"]),
     ("dashmap", &["users"]),
     ("redis", &["users"]),
+    ("rustls", &["users"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("clap", &["cli", "main"]),
