@@ -20,8 +20,11 @@ mod replica;
 mod resp;
 mod shop;
 mod shoppers;
+mod valkey;
 
+mod users_behind_a_door;
 mod users_behind_a_proxy;
 mod users_in_cluster;
 mod users_in_redis;
 mod users_in_trouble;
+mod users_unfit;

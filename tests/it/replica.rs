@@ -93,9 +93,7 @@ impl Replica {
         deadline: Duration,
         request: RankRequest,
     ) -> Result<RankResponse, Status> {
-        let mut request = Request::new(request);
-        request.set_timeout(deadline);
-        RankServiceClient::new(self.channel.clone()).rank(request).await.map(|a| a.into_inner())
+        rank_over(self.channel.clone(), deadline, request).await
     }
 
     /// The service of users.
@@ -125,6 +123,17 @@ impl Replica {
     pub fn log(&self) -> String {
         read(&self.folder.path().join("log"))
     }
+}
+
+/// Ranks over a connection, with a deadline.
+pub async fn rank_over(
+    channel: Channel,
+    deadline: Duration,
+    request: RankRequest,
+) -> Result<RankResponse, Status> {
+    let mut request = Request::new(request);
+    request.set_timeout(deadline);
+    RankServiceClient::new(channel).rank(request).await.map(|answer| answer.into_inner())
 }
 
 impl Drop for Replica {

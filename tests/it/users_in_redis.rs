@@ -14,7 +14,7 @@ use crate::{
     proxy::Proxy,
     rank_load::{Load, known},
     redis_server::RedisServer,
-    replica::Replica,
+    replica::{Replica, rank_over},
     shop::Shop,
     shoppers::Shopper,
 };
@@ -86,7 +86,6 @@ async fn ten_thousand_first_requests_are_one_run_of_the_encoder() {
         ("USERS__REDIS__URL", redis.url()),
         ("USERS__REDIS__READ_TIMEOUT", "20s".to_owned()),
         ("SERVER__MAX_IN_FLIGHT", "20000".to_owned()),
-        ("SERVER__MAX_STREAMS_PER_CONNECTION", "20000".to_owned()),
         ("SERVER__MAX_DEADLINE", "100s".to_owned()),
         ("BATCHING__MAX_QUEUE_SIZE", "20000".to_owned()),
     ];
@@ -95,8 +94,12 @@ async fn ten_thousand_first_requests_are_one_run_of_the_encoder() {
     let (server, user) = (&shop.replicas[0], &shop.known[0]);
     user.act_until(3, server).await;
     let before = server.encoded().await;
-    let first = (0..10_000).map(|_| server.rank_within(Duration::from_secs(90), user.request()));
-    for answer in join_all(first).await {
+    let connections = join_all((0..20).map(|_| server.connect())).await;
+    let rank = |number: usize| {
+        let connection = connections[number % connections.len()].clone();
+        rank_over(connection, Duration::from_secs(90), user.request())
+    };
+    for answer in join_all((0..10_000).map(rank)).await {
         let answer = answer.unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
         assert_eq!(user.events_in(&answer), Some(3));
         assert!(answer.degraded.is_empty());
