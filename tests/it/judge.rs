@@ -49,7 +49,9 @@ pub fn judge(
     let (state, reasons): (_, Vec<_>) = (answer.user_state(), answer.degraded().collect());
     let (sure, sent) = (shopper.acknowledged_at(asked), shopper.sent());
     let tell = |wrong: &str| {
-        format!("{shopper:?}: {wrong}: {state:?} {reasons:?}, {sure} events were acknowledged and {sent} sent")
+        format!(
+            "{shopper:?}: {wrong}: {state:?} {reasons:?}, {sure} events were acknowledged and {sent} sent"
+        )
     };
     let Some(events) = shopper.events_in(answer) else {
         return Err(tell(&format!("scores of no history: {:?}", crate::shoppers::scores(answer))));
@@ -63,7 +65,9 @@ pub fn judge(
     };
     let fault = match state {
         _ if events > sent => Some("scores of events that were not sent"),
-        UserState::Cached | UserState::Local if store_is_down => Some("a copy of a store that is down"),
+        UserState::Cached | UserState::Local if store_is_down => {
+            Some("a copy of a store that is down")
+        }
         // The encoder ran on what this server knew; nobody knows whether that is all.
         UserState::Computed if store_is_down => (events == 0).then_some("computed of nothing"),
         UserState::Cached | UserState::Local | UserState::Computed if events < least => {
@@ -74,7 +78,9 @@ pub fn judge(
         }
         UserState::Stale => (events == 0).then_some("stale is not unknown"),
         UserState::Default if events > 0 => Some("other scores than the default ones"),
-        UserState::Default => (least > 0 && reasons.is_empty()).then_some("a known user is unknown"),
+        UserState::Default => {
+            (least > 0 && reasons.is_empty()).then_some("a known user is unknown")
+        }
         _ => Some("no such state for a user who is asked for by id"),
     };
     let other = reasons.iter().find(|reason| **reason != DegradedReason::UserStoreUnavailable);

@@ -256,7 +256,8 @@ fn spoil(link: &Link, reply: Vec<u8>) -> Outgoing {
     }
     let is_last = sent.is_none();
     let cut = |after: usize| reply[..after.min(reply.len() - 1)].to_vec();
-    let bytes = sent.unwrap_or_else(|| cut(if let Mode::Cut { after, .. } = mode { after } else { 0 }));
+    let bytes =
+        sent.unwrap_or_else(|| cut(if let Mode::Cut { after, .. } = mode { after } else { 0 }));
     Outgoing { due, bytes, is_last }
 }
 
@@ -271,6 +272,9 @@ async fn write(mut queued: mpsc::UnboundedReceiver<Outgoing>, mut to: OwnedWrite
 
 /// Whether a command's reply is about users; those by which a client comes to know the server are left alone.
 fn speaks_of_users(name: &str) -> bool {
-    let others = ["HELLO", "AUTH", "SELECT", "INFO", "PING", "CLUSTER", "COMMAND", "SCRIPT", "SENTINEL", "ROLE"];
+    let others = [
+        "HELLO", "AUTH", "SELECT", "INFO", "PING", "CLUSTER", "COMMAND", "SCRIPT", "SENTINEL",
+        "ROLE",
+    ];
     !name.starts_with("CLIENT") && !name.contains("SUBSCRIBE") && !others.contains(&name)
 }

@@ -58,7 +58,11 @@ impl Load {
     /// Begins to ask all servers for all kinds of users, and to record further events through them.
     pub fn with_events(shop: &Shop, redis: Redis) -> Self {
         let load = Self::start(shop, redis);
-        let recorder = tokio::spawn(keep_recording(shop.clone(), Arc::clone(&load.outcome), load.stop.clone()));
+        let recorder = tokio::spawn(keep_recording(
+            shop.clone(),
+            Arc::clone(&load.outcome),
+            load.stop.clone(),
+        ));
         let tasks = load.tasks.into_iter().chain([recorder]).collect();
         Self { tasks, ..load }
     }
@@ -66,7 +70,8 @@ impl Load {
     /// Begins to ask all servers for all kinds of users.
     pub fn start(shop: &Shop, redis: Redis) -> Self {
         let (stop, outcome) = (CancellationToken::new(), Arc::<Mutex<Outcome>>::default());
-        let ask = |_| tokio::spawn(keep_asking(shop.clone(), redis, Arc::clone(&outcome), stop.clone()));
+        let ask =
+            |_| tokio::spawn(keep_asking(shop.clone(), redis, Arc::clone(&outcome), stop.clone()));
         Self { tasks: (0..ASKERS).map(ask).collect(), stop, outcome }
     }
 
@@ -85,8 +90,13 @@ impl Load {
                 task.await.unwrap();
             }
             let outcome = std::mem::take(&mut *self.outcome.lock().unwrap());
-            let (wrong, first) = (outcome.faults.len(), &outcome.faults[..outcome.faults.len().min(10)]);
-            assert!(wrong == 0, "{place}: {wrong} of {} answers are wrong: {first:#?}", outcome.count);
+            let (wrong, first) =
+                (outcome.faults.len(), &outcome.faults[..outcome.faults.len().min(10)]);
+            assert!(
+                wrong == 0,
+                "{place}: {wrong} of {} answers are wrong: {first:#?}",
+                outcome.count
+            );
             assert!(outcome.count > 50, "{place}: {} answers are no load", outcome.count);
             outcome
         }
@@ -146,12 +156,19 @@ impl Outcome {
         }
         let mut took: Vec<Duration> = self.between(from, to).map(|answer| answer.took).collect();
         took.sort();
-        let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
+        let at = |share: f64| {
+            took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default()
+        };
         format!("{text}median {:?}, p99 {:?}", at(0.5), at(0.99))
     }
 }
 
-async fn keep_asking(shop: Shop, redis: Redis, outcome: Arc<Mutex<Outcome>>, stop: CancellationToken) {
+async fn keep_asking(
+    shop: Shop,
+    redis: Redis,
+    outcome: Arc<Mutex<Outcome>>,
+    stop: CancellationToken,
+) {
     while !stop.is_cancelled() {
         let result = ask_once(&shop, redis).await;
         {
@@ -177,7 +194,7 @@ async fn ask_once(shop: &Shop, redis: Redis) -> Result<Option<Judged>, String> {
         (shop.replicas.choose(&mut random).unwrap(), random.random_range(0..10))
     };
     match kind {
-        0 => stranger(shop, server, redis).await.map(|()| None),
+        0 if shop.has_strangers => stranger(shop, server, redis).await.map(|()| None),
         1 => brought(shop, server).await.map(|()| None),
         2 => known(&shop.shipped, server, redis).await.map(Some),
         _ => {

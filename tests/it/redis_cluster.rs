@@ -85,9 +85,7 @@ impl RedisCluster {
     /// Moves a slot and its keys from the node that has it to the next one.
     pub fn move_slot(&self, slot: u16) {
         let slot = slot.to_string();
-        let has = |node: &RedisServer| {
-            node.ask::<i64>(&["CLUSTER", "COUNTKEYSINSLOT", &slot]) > 0
-        };
+        let has = |node: &RedisServer| node.ask::<i64>(&["CLUSTER", "COUNTKEYSINSLOT", &slot]) > 0;
         let from = self.masters.iter().position(has).unwrap();
         let (from, to) = (&self.masters[from], &self.masters[(from + 1) % self.masters.len()]);
         let id = |node: &RedisServer| node.ask::<String>(&["CLUSTER", "MYID"]);
@@ -110,7 +108,8 @@ impl RedisCluster {
 
     /// All keys of a pattern on all masters, sorted.
     pub fn keys(&self, pattern: &str) -> Vec<String> {
-        let mut keys: Vec<String> = self.masters.iter().flat_map(|node| node.keys(pattern)).collect();
+        let mut keys: Vec<String> =
+            self.masters.iter().flat_map(|node| node.keys(pattern)).collect();
         keys.sort();
         keys
     }

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use crate::{patience::wait_for, redis_server::{RedisServer, try_ask}};
+use crate::{
+    patience::wait_for,
+    redis_server::{RedisServer, try_ask},
+};
 
 /// The master's name among the Sentinels.
 pub const MASTER_NAME: &str = "shop";
@@ -23,7 +26,8 @@ impl Watched {
     pub fn start() -> Self {
         let master = RedisServer::durable();
         let port = master.port.to_string();
-        let replica = RedisServer::with(&["--appendonly", "yes", "--replicaof", "127.0.0.1", &port]);
+        let replica =
+            RedisServer::with(&["--appendonly", "yes", "--replicaof", "127.0.0.1", &port]);
         let folder = tempfile::tempdir().unwrap();
         let sentinels = (0..3).map(|at| {
             let file = folder.path().join(format!("sentinel-{at}.conf"));

@@ -107,7 +107,9 @@ impl RedisServer {
 
     /// Waits until it answers.
     pub fn wait_until_it_answers(&self) {
-        wait_for(&format!("redis on {}: {}", self.port, self.log()), START, || self.answers().then_some(()));
+        wait_for(&format!("redis on {}: {}", self.port, self.log()), START, || {
+            self.answers().then_some(())
+        });
     }
 
     /// `SIGKILL`, and waits for the end.
@@ -165,10 +167,12 @@ pub fn try_ask<T: FromRedisValue>(url: &str, words: &[&str]) -> RedisResult<T> {
 }
 
 fn launch(program: &PathBuf, arguments: &[String], folder: &TempDir, port: u16) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
+    let log =
+        fs::OpenOptions::new().create(true).append(true).open(folder.path().join("log")).unwrap();
     let mut command = Command::new(program);
     // A file as the first argument, which Sentinel writes to.
-    let (file, options): (Vec<_>, Vec<_>) = arguments.iter().partition(|word| word.ends_with(".conf"));
+    let (file, options): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|word| word.ends_with(".conf"));
     command.args(file).arg("--port").arg(port.to_string()).arg("--dir").arg(folder.path());
     if !arguments.iter().any(|word| word == "--sentinel") {
         command.args(["--bind", "127.0.0.1", "--save", "", "--repl-diskless-sync-delay", "0"]);

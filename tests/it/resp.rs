@@ -79,7 +79,14 @@ pub fn words<'a>(bytes: &'a [u8], value: &Value) -> Vec<&'a [u8]> {
 #[test]
 fn values_end_where_they_end() {
     let length = |bytes: &[u8]| first_value(bytes).map(|value| value.length);
-    for whole in ["+OK\r\n", "$-1\r\n", "*2\r\n$1\r\na\r\n:5\r\n", "%1\r\n+a\r\n*0\r\n", "_\r\n", ">1\r\n+x\r\n"] {
+    for whole in [
+        "+OK\r\n",
+        "$-1\r\n",
+        "*2\r\n$1\r\na\r\n:5\r\n",
+        "%1\r\n+a\r\n*0\r\n",
+        "_\r\n",
+        ">1\r\n+x\r\n",
+    ] {
         assert_eq!(length(format!("{whole}+more").as_bytes()), Some(whole.len()), "{whole}");
         for cut in 0..whole.len() {
             assert_eq!(length(&whole.as_bytes()[..cut]), None, "{whole} cut at {cut}");

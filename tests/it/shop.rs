@@ -21,6 +21,8 @@ pub struct Shop {
     pub shipped: Arc<Shopper>,
     /// What is right for those of whom nothing is known.
     pub stranger: Arc<Shopper>,
+    /// Whether a load asks for such.
+    pub has_strangers: bool,
 }
 
 impl Shop {
@@ -57,14 +59,17 @@ impl Shop {
     /// Servers that are there already; nothing is recorded.
     pub async fn of(replicas: Vec<Replica>) -> Self {
         let first = &replicas[0];
-        let shopper = async |(number, _)| Shopper::new(&format!("user-{number}"), number, first).await;
+        let shopper =
+            async |(number, _)| Shopper::new(&format!("user-{number}"), number, first).await;
         let known = join_all(BEGINNINGS.iter().enumerate().map(shopper)).await;
-        let (shipped, stranger) = (Shopper::shipped(first).await, Shopper::new("nobody", 20, first).await);
+        let (shipped, stranger) =
+            (Shopper::shipped(first).await, Shopper::new("nobody", 20, first).await);
         Self {
             known: Arc::new(known),
             shipped: Arc::new(shipped),
             stranger: Arc::new(stranger),
             replicas: Arc::new(replicas),
+            has_strangers: true,
         }
     }
 }

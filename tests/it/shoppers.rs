@@ -155,7 +155,10 @@ fn event(id: &str, number: usize, at: usize) -> UserEvent {
         user_id: id.to_owned(),
         item_id: format!("item-{item:02}"),
         kind: EventKind::Purchase.into(),
-        time: Some(Timestamp { seconds: START + DAY * (at * at * (1 + number % 4)) as i64, nanos: 0 }),
+        time: Some(Timestamp {
+            seconds: START + DAY * (at * at * (1 + number % 4)) as i64,
+            nanos: 0,
+        }),
     }
 }
 
@@ -173,7 +176,8 @@ pub fn inline(events: &[UserEvent]) -> Vec<Event> {
 pub fn request(user: User) -> RankRequest {
     let ids = (0..CANDIDATES).map(|at| format!("item-{:02}", at / 2 * 15 + at % 2)).collect();
     let values = (0..CANDIDATES).map(|at| 1.0 + at as f32).collect();
-    let price = Column { name: "price".to_owned(), values: Some(Values::Floats(FloatColumn { values })) };
+    let price =
+        Column { name: "price".to_owned(), values: Some(Values::Floats(FloatColumn { values })) };
     RankRequest {
         model: Some(ModelSelector { name: "tiny-ranker".to_owned(), selector: None }),
         user: Some(user),

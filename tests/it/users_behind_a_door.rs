@@ -42,7 +42,8 @@ async fn is_kept_out(server: Replica, why: &str) {
 async fn with_the_rights_that_it_needs_and_no_others() {
     let mut redis = RedisServer::start();
     let rights = RIGHTS.split(' ');
-    let words: Vec<&str> = ["ACL", "SETUSER", "app", "on", ">secret"].into_iter().chain(rights).collect();
+    let words: Vec<&str> =
+        ["ACL", "SETUSER", "app", "on", ">secret"].into_iter().chain(rights).collect();
     redis.ask::<()>(&words);
     redis.ask::<()>(&["ACL", "SETUSER", "default", "on", "resetpass", ">keeper"]);
     let url = redis.url();
@@ -82,11 +83,14 @@ impl Papers {
         // By its name, the authority is another one than the holder.
         authority.distinguished_name.push(DnType::CommonName, "the test's own authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let authority =
+            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let own = KeyPair::generate().unwrap();
-        let holder = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let holder =
+            CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         let signed = holder.signed_by(&own, &authority).unwrap();
-        let papers = [("ca", authority.pem()), ("cert", signed.pem()), ("key", own.serialize_pem())];
+        let papers =
+            [("ca", authority.pem()), ("cert", signed.pem()), ("key", own.serialize_pem())];
         for (name, text) in papers {
             fs::write(folder.path().join(name), text).unwrap();
         }

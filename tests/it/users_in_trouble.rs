@@ -65,7 +65,12 @@ async fn killed_and_restarted_empty() {
     load.finish().await;
     for user in shop.known.iter() {
         let verdict = known(user, &shop.replicas[1], Redis::Forgets).await.unwrap().verdict;
-        assert_eq!((verdict.state, verdict.degraded), (UserState::Default, false), "{:?}", well.elapsed());
+        assert_eq!(
+            (verdict.state, verdict.degraded),
+            (UserState::Default, false),
+            "{:?}",
+            well.elapsed()
+        );
     }
 }
 
@@ -132,7 +137,12 @@ async fn redis_is_down_at_the_start() {
     .await;
     shop.known[0].act_until(2, server).await;
     let verdict = known(&shop.known[0], server, Redis::Keeps).await.unwrap().verdict;
-    assert_eq!((verdict.events, verdict.degraded), (2, false), "{:?} after Redis was there", well.elapsed());
+    assert_eq!(
+        (verdict.events, verdict.degraded),
+        (2, false),
+        "{:?} after Redis was there",
+        well.elapsed()
+    );
 }
 
 /// Fills a Redis with values of others that expire, until it evicts.

