@@ -97,7 +97,9 @@ def cut_prepared(prepared: Prepared, cutoff: int, known: Known) -> Prepared:
 def cut_groups(prepared: Prepared, cut: Prepared, groups: Groups) -> Groups:
     """Returns the same household-weeks with the candidates of the cut histories."""
     bought = Bought(prepared.histories, np.arange(prepared.items.size), prepared.items.size)
-    relevant = bought.contains(groups.household[:, None], groups.week[:, None], groups.candidates(cut))
+    relevant = bought.contains(
+        groups.household[:, None], groups.week[:, None], groups.candidates(cut)
+    )
     return dataclasses.replace(groups, relevant=relevant)
 
 
@@ -171,9 +173,7 @@ def weeks_ahead(scores: dict[str, Scores], groups: Groups, ours: str) -> dict[st
         )
         for name, one in scores.items()
     }
-    return {
-        name: int((means[ours] > one).sum()) for name, one in means.items() if name != ours
-    }
+    return {name: int((means[ours] > one).sum()) for name, one in means.items() if name != ours}
 
 
 def measure_known(
@@ -211,7 +211,10 @@ def known_tables(results: dict[str, dict[str, Any]]) -> str:
     def rows(part: str, render: Any) -> list[list[str]]:
         names = dict.fromkeys(name for one in results.values() for name in one[part])
         return [
-            [name, *(render(one[part][name]) if name in one[part] else "" for one in results.values())]
+            [
+                name,
+                *(render(one[part][name]) if name in one[part] else "" for one in results.values()),
+            ]
             for name in names
         ]
 
