@@ -29,7 +29,8 @@ WEEKS_PER_STEP = 11
 def default_embedding(model: RankerModel) -> Tensor:
     """Returns what the encoder makes of an empty history, [1, states, width] float32."""
     none, zero = torch.zeros(1, 1, dtype=torch.int64), torch.zeros(1, 1)
-    embedding: Tensor = model.encoder(none, none, zero, zero)
+    with torch.no_grad():
+        embedding: Tensor = model.encoder(none, none, zero, zero)
     return embedding
 
 
