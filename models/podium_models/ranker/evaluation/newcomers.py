@@ -42,7 +42,7 @@ BASKET, ITEM = "basket", "item"
 METRIC = "ndcg@10"
 FILE, TABLES_FILE = "known-purchases.json", "known-purchases.md"
 PROMOTIONS = ("display", "mailer")
-POPULARITY_OF_ALL = "popularity, all weeks"
+POPULARITY, POPULARITY_OF_ALL = "popularity", "popularity, all weeks"
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,8 @@ def cut_prepared(prepared: Prepared, cutoff: int, known: Known) -> Prepared:
 def cut_groups(prepared: Prepared, cut: Prepared, groups: Groups) -> Groups:
     """Returns the same household-weeks with the candidates of the cut histories."""
     bought = Bought(prepared.histories, np.arange(prepared.items.size), prepared.items.size)
-    relevant = bought.contains(
-        groups.household[:, None], groups.week[:, None], groups.candidates(cut)
-    )
+    candidates = groups.candidates(cut).astype(np.int64)
+    relevant = bought.contains(groups.household[:, None], groups.week[:, None], candidates)
     return dataclasses.replace(groups, relevant=relevant)
 
 
@@ -137,8 +136,8 @@ def variants(scorer: Scorer, name: str, known: Known) -> dict[str, Scorer]:
     default = default_embedding(scorer)
     found: dict[str, Scorer] = {name: scorer}
     if known.count:
-        found["default embedding for the encoder's"] = Without(scorer, default)
-    found["zeros for the embedding"] = Without(scorer, np.zeros_like(default))
+        found["the unknown shopper's embedding"] = Without(scorer, default)
+    found["zeros as the embedding"] = Without(scorer, np.zeros_like(default))
     if not known.count:
         found["without the week"] = Without(scorer, week=True)
         found["without the week, displays, mailers"] = Without(scorer, week=True, promotions=True)
@@ -187,7 +186,7 @@ def measure_known(
         name: score_cut(one, cut, mine, known, config.model.max_length)
         for name, one in variants(scorer, ours, known).items()
     }
-    scores["popularity"] = popularity_scores(cut, mine, cutoff)
+    scores[POPULARITY] = popularity_scores(cut, mine, cutoff)
     candidates = mine.candidates(cut).astype(np.int64)
     scores[POPULARITY_OF_ALL] = popularity_of_all(prepared, candidates, cutoff)
     if known.count:
@@ -201,12 +200,13 @@ def measure_known(
         "candidate_recall": round(float((mine.relevant.sum(1) / mine.bought).mean()), 6),
         "target_weeks": len(np.unique(groups.week)),
         **compare_orders(scores, mine, ours),
+        "gains_of_popularity": compare_orders(scores, mine, POPULARITY)["gains"],
         "weeks_ahead": weeks_ahead(scores, mine, ours),
     }
 
 
 def known_tables(results: dict[str, dict[str, Any]]) -> str:
-    """Renders NDCG@10 of every method, our paired gains, and in how many weeks we are ahead."""
+    """Renders NDCG@10 of every method, paired gains, and in how many weeks we are ahead."""
 
     def rows(part: str, render: Any) -> list[list[str]]:
         names = dict.fromkeys(name for one in results.values() for name in one[part])
@@ -226,6 +226,7 @@ def known_tables(results: dict[str, dict[str, Any]]) -> str:
         [
             table([METRIC, *results], rows("metrics", interval)),
             table(["gain over", *results], rows("gains", interval)),
+            table(["gain of popularity over", *results], rows("gains_of_popularity", interval)),
             table([f"weeks of {weeks} ahead of", *results], rows("weeks_ahead", str)),
         ]
     )
@@ -246,7 +247,8 @@ def evaluate_known(
         str(known): measure_known(scorer, prepared, groups, known, config)
         for known in cases(counts)
     }
-    print(f"{next(iter(results.values()))['households']} households, {len(groups.week)} weeks\n")
+    households = len(np.unique(groups.household))
+    print(f"{households} households, {len(groups.week)} household-weeks\n")
     print(known_tables(results))
     (run / FILE).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     (run / TABLES_FILE).write_text(known_tables(results), encoding="utf-8")
