@@ -23,6 +23,7 @@ SMALL = [
     "train.rows_per_example=6",
     "train.next_item_negatives=8",
     "train.threads=1",
+    "train.stranger_steps=3",
 ]
 
 

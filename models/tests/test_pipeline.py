@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from podium_models.bundle.session import open_session  # noqa: E402
 from podium_models.ranker.commands import objective  # noqa: E402
 from podium_models.ranker.config import KIND  # noqa: E402
 from podium_models.ranker.data.assemble import (  # noqa: E402
@@ -22,15 +23,28 @@ from podium_models.ranker.data.assemble import (  # noqa: E402
 )
 from podium_models.ranker.data.labels import label_columns, label_of  # noqa: E402
 from podium_models.ranker.data.prepared import save_prepared  # noqa: E402
-from podium_models.ranker.data.signatures import RANKER_OUTPUTS  # noqa: E402
+from podium_models.ranker.data.signatures import (  # noqa: E402
+    ENCODER_FILE,
+    ENCODER_OUTPUT,
+    RANKER_OUTPUTS,
+)
 from podium_models.ranker.data.visits import visits_at  # noqa: E402
 from podium_models.ranker.evaluation.offline import evaluate  # noqa: E402
 from podium_models.ranker.evaluation.scoring import TorchScorer  # noqa: E402
 from podium_models.ranker.export.bundle import export  # noqa: E402
+from podium_models.ranker.export.random_inputs import random_encoder_inputs  # noqa: E402
 from podium_models.ranker.nn.build import build_model  # noqa: E402
 from podium_models.ranker.training.batch import own_tensors  # noqa: E402
 from podium_models.ranker.training.checkpoint import load_best  # noqa: E402
+from podium_models.ranker.training.examples import ExampleSource  # noqa: E402
 from podium_models.ranker.training.run import train_run  # noqa: E402
+from podium_models.ranker.training.stranger import (  # noqa: E402
+    default_embedding,
+    fit_stranger,
+    stranger_batch,
+    stranger_loss,
+)
+from podium_models.ranker.training.stranger_requests import StrangerSource  # noqa: E402
 from podium_models.settings import override, write_config  # noqa: E402
 
 
@@ -163,3 +177,41 @@ def test_two_processes_share_an_epoch_and_only_the_first_writes(prepared, config
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("took epoch") == 1
     assert (tmp_path / "graphs" / "ranker.onnx").is_file()
+
+
+def test_a_strangers_embedding_is_fitted_and_changes_nothing_else(run, prepared, config):
+    model = build_model(prepared, config.model)
+    load_best(run, model)
+    weights = {name: one.clone() for name, one in model.state_dict().items()}
+    before = default_embedding(model)
+    some = random_encoder_inputs(prepared, np.random.default_rng(0), users=6, length=5)
+    some["mask"][:2], some["mask"][2:, 0] = 0.0, 1.0
+    scorer = TorchScorer(model)
+    known = scorer.embed(some)[2:]
+    fit_stranger(model, prepared, override(config, ["train.stranger_steps=40"]))
+    after = default_embedding(model)
+    assert not torch.equal(before, after)
+    assert (scorer.embed(some)[:2] == after.numpy()).all()
+    assert (scorer.embed(some)[2:] == known).all()
+    assert all(torch.equal(one, model.state_dict()[name]) for name, one in weights.items())
+    random = np.random.default_rng(0)
+    requests = StrangerSource(ExampleSource(prepared, config.split)).draw(1000, random)
+    batch = stranger_batch(requests, prepared, config.train, random)
+    losses = [float(stranger_loss(model, one, batch, config.train)) for one in (before, after)]
+    assert losses[1] < losses[0]
+
+
+def test_a_strangers_embedding_is_in_the_graph_unless_it_is_not_wanted(run, prepared, config):
+    model = build_model(prepared, config.model)
+    load_best(run, model)
+    model.bake()
+    transformers = default_embedding(model).numpy()
+    fit_stranger(model, prepared, override(config, ["train.stranger_steps=0"]))
+    assert model.encoder.stranger is None
+    fit_stranger(model, prepared, config)
+    session = open_session(run / "graphs" / ENCODER_FILE, 1)
+    inputs = random_encoder_inputs(prepared, np.random.default_rng(0), users=3, length=4)
+    inputs["mask"][1] = 0.0
+    served = session.run([ENCODER_OUTPUT], inputs)[0]
+    assert (served[1] == default_embedding(model)[0].numpy()).all()
+    assert not np.allclose(served[1], transformers[0])

@@ -45,6 +45,21 @@ def add_prepare(sorts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     own.set_defaults(call=prepare_purchases)
 
 
+def add_options(command: str, parser: argparse.ArgumentParser) -> None:
+    """Adds what a command takes for runs of this kind alone."""
+    if command == "evaluate":
+        text = "ranker: measure the bundles in --models for shoppers of whom only this many"
+        text += " purchases are known, as in 0,1,3"
+        parser.add_argument("--known-purchases", metavar="N,N", help=text)
+
+
+def counts_of(text: str) -> list[int]:
+    """Parses ``--known-purchases``: different whole numbers, rising."""
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text):
+        raise ValueError(f"--known-purchases {text!r}: write whole numbers, as in 0,1,3")
+    return sorted({int(one) for one in text.split(",")})
+
+
 def tell(report: dict[str, int]) -> None:
     """Prints the data report."""
     for name, count in report.items():
@@ -106,8 +121,16 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Measures the test weeks offline, or through a running server where a target is given."""
+    """Measures the test weeks: offline, through a server, or for shoppers who are hardly known."""
+    counts = None if arguments.known_purchases is None else counts_of(arguments.known_purchases)
+    if counts is not None and (arguments.target, arguments.requests) != (None, None):
+        raise ValueError("--known-purchases is measured offline: leave --target and --requests out")
     prepared, config = prepared_of(arguments.run)
+    if counts is not None:
+        from podium_models.ranker.evaluation.newcomers import evaluate_known
+
+        evaluate_known(arguments.run, arguments.models, prepared, config, counts)
+        return
     if arguments.target is None:
         from podium_models.ranker.evaluation import offline
 

@@ -13,8 +13,7 @@ from podium_models.ranker.config import Config
 from podium_models.ranker.data.assemble import Arrays
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.signatures import ENCODER_FILE, PURCHASE, RANKER_FILE
-from podium_models.ranker.evaluation.groups import build_groups
-from podium_models.ranker.evaluation.offline import validation_groups
+from podium_models.ranker.evaluation.groups import build_groups, validation_groups
 from podium_models.ranker.evaluation.onnx_scorer import Floats, OnnxScorer
 from podium_models.ranker.evaluation.scoring import BATCH, household_means, score_groups
 

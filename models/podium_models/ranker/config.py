@@ -97,6 +97,8 @@ class TrainConfig:
     item_dropout: float = 0.3
     week_dropout: float = 0.5
     threads: int = 1
+    stranger_steps: int = 200
+    stranger_rate: float = 0.03
 
     def __post_init__(self) -> None:
         counts = ("epochs", "examples_per_epoch", "batch_size", "rows_per_example")
@@ -104,8 +106,11 @@ class TrainConfig:
         shares = ("oov_rate", "item_dropout", "week_dropout")
         weights = ("listwise_weight", "department_weight", "category_weight", "next_item_weight")
         rates = ("learning_rate", "table_speed", "interest_speed", "weight_decay", "seed")
+        after = ("stranger_steps", "stranger_rate")
         bounds |= dict.fromkeys(shares, (0.0, 1.0))
-        require_between("train", self, bounds | dict.fromkeys((*weights, *rates), (0.0, ANY)))
+        require_between(
+            "train", self, bounds | dict.fromkeys((*weights, *rates, *after), (0.0, ANY))
+        )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from podium_models.ranker.config import Config
 from podium_models.ranker.data.histories import Histories
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.visits import Visits, visits_at
@@ -90,3 +91,13 @@ def build_groups(prepared: Prepared, weeks: Iterable[int], cutoff: int) -> Group
     relevant = purchases.contains(household[:, None], week[:, None], candidates)
     visits = visits_at(household, week, cutoff)
     return Groups(visits, counts[household, week], relevant)
+
+
+def validation_groups(prepared: Prepared, config: Config) -> Groups:
+    """Lists the household-weeks that settings and thresholds are chosen on."""
+    return build_groups(prepared, config.split.validation_weeks, config.split.last_train_week)
+
+
+def held_out_groups(prepared: Prepared, config: Config) -> Groups:
+    """Lists the household-weeks of the test weeks, histories frozen before the first of them."""
+    return build_groups(prepared, config.split.test_weeks, config.split.last_validation_week)

@@ -10,7 +10,11 @@ from podium_models.measure.reliability_plot import draw_reliability
 from podium_models.ranker.config import Config
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.signatures import ENCODER_FILE, RANKER_FILE
-from podium_models.ranker.evaluation.groups import Groups, build_groups
+from podium_models.ranker.evaluation.groups import (
+    Groups,
+    held_out_groups,
+    validation_groups,
+)
 from podium_models.ranker.evaluation.interest import score_interests
 from podium_models.ranker.evaluation.interest_report import Part
 from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
@@ -19,16 +23,6 @@ from podium_models.ranker.evaluation.scoring import score_groups
 from podium_models.ranker.evaluation.tables import all_tables
 
 METRICS_FILE, TABLES_FILE, RELIABILITY_FILE = "metrics.json", "tables.md", "reliability.png"
-
-
-def validation_groups(prepared: Prepared, config: Config) -> Groups:
-    """Lists the household-weeks that settings and thresholds are chosen on."""
-    return build_groups(prepared, config.split.validation_weeks, config.split.last_train_week)
-
-
-def held_out_groups(prepared: Prepared, config: Config) -> Groups:
-    """Lists the household-weeks of the test weeks, histories frozen before the first of them."""
-    return build_groups(prepared, config.split.test_weeks, config.split.last_validation_week)
 
 
 def evaluate(

@@ -14,9 +14,8 @@ from podium_models.bundle.vocabulary import FIRST
 from podium_models.ranker.config import Config
 from podium_models.ranker.data.prepared import Prepared
 from podium_models.ranker.data.signatures import PURCHASE, RANKER_OUTPUTS
-from podium_models.ranker.evaluation.groups import Groups
+from podium_models.ranker.evaluation.groups import Groups, held_out_groups
 from podium_models.ranker.evaluation.metrics import METRICS
-from podium_models.ranker.evaluation.offline import held_out_groups
 from podium_models.ranker.evaluation.onnx_scorer import OnnxScorer
 from podium_models.ranker.evaluation.quality import sigmoid
 from podium_models.ranker.evaluation.scoring import Scores, household_means, score_groups

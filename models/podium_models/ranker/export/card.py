@@ -62,12 +62,18 @@ time zone. Ids are the data's own. A {shopper} that bought nothing of the vocabu
 ## Training
 End to end with the ranker, plus next-item prediction (sampled softmax). Targets: weeks {first} to {train}, each with a
 history that ends 1 to {lag} weeks earlier. Seed {seed}.
-
+{stranger}
 ## Limits
 {limits}Items newer than the vocabulary are one shared "unknown" item. Embeddings describe habits and must be treated as personal data
 where the shoppers are real people. Do not mix vectors of different versions.
 
 {licence}"""
+
+STRANGER = """
+The embedding of an unknown shopper is not what the Transformer makes of an empty history, but starts from it: with all else as it is, it
+was fitted in {steps} steps to requests of a {shopper} of whom nothing is known (the {count} most popular items as candidates, the week, its
+promotions), with what everybody bought in weeks {first} to {train} as the answer.
+"""
 
 RANKER = """# {ranker} 1
 
@@ -157,8 +163,13 @@ def shared_entries(prepared: Prepared, config: Config) -> dict[str, Any]:
 
 def encoder_card(prepared: Prepared, config: Config, users: int, events: int) -> str:
     """Renders the encoder's card; ``users`` and ``events`` count the shipped histories."""
+    entries = shared_entries(prepared, config)
+    stranger = STRANGER.format(
+        **entries, steps=config.train.stranger_steps, count=config.data.candidates
+    )
     return ENCODER.format(
-        **shared_entries(prepared, config),
+        **entries,
+        stranger=stranger if config.train.stranger_steps else "",
         states=config.model.states,
         layers=config.model.encoder_layers,
         length=config.model.max_length,

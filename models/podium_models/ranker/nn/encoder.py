@@ -16,13 +16,17 @@ class UserEncoder(nn.Module):
     A learned start token stands before the first event, so an empty history has a state too. State
     0 is the hidden state of the last event, state 1 the plain mean of all event embeddings with the
     history's size, the others are attention pools that see each event's age (days before the last).
+    ``stranger`` [states, width] takes the place of an empty history's, once it has been fitted.
     """
+
+    stranger: Tensor | None
 
     def __init__(self, tables: Tables, config: ModelConfig) -> None:
         super().__init__()
         width = config.width
         self.config = config
         self.tables = tables
+        self.register_buffer("stranger", None)
         self.start = nn.Parameter(torch.randn(width) * 0.05)
         self.position = nn.Embedding(config.max_length + 1, width)
         nn.init.normal_(self.position.weight, std=0.02)
@@ -100,4 +104,8 @@ class UserEncoder(nn.Module):
     def forward(self, item: Tensor, category: Tensor, gap: Tensor, mask: Tensor) -> Tensor:
         """Returns the user embedding [users, states, width] float32."""
         hidden = self.hidden(item, category, gap, mask)
-        return self.states(hidden, item, category, gap, mask)
+        states = self.states(hidden, item, category, gap, mask)
+        if self.stranger is None:
+            return states
+        known = mask.sum(1).reshape(-1, 1, 1) > 0
+        return torch.where(known, states, self.stranger)

@@ -17,8 +17,8 @@ LATEST, BEST, HISTORY = "latest.pt", "best.pt", "history.json"
 
 Settings = dict[str, Any]
 
-MAY_DIFFER = {"epochs", "threads"}
-"""Training settings that a run may change when it goes on."""
+MAY_DIFFER = {"epochs", "threads", "stranger_steps", "stranger_rate"}
+"""Training settings that a run may change when it goes on; strangers come after the last epoch."""
 
 
 def settings_of(config: Config) -> Settings:

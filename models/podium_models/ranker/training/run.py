@@ -17,6 +17,7 @@ from podium_models.ranker.nn.build import build_model
 from podium_models.ranker.training.checkpoint import load_best
 from podium_models.ranker.training.curves import draw_curves
 from podium_models.ranker.training.loop import METRIC, train
+from podium_models.ranker.training.stranger import fit_stranger
 
 
 def train_run(run: Path, prepared: Prepared, config: Config) -> None:
@@ -31,6 +32,7 @@ def train_run(run: Path, prepared: Prepared, config: Config) -> None:
     model = build_model(prepared, config.model)
     epoch = load_best(run, model)
     model.bake()
+    fit_stranger(model, prepared, config)
     convert_model(model, prepared, run / "graphs")
     cutoff = config.split.last_train_week
     groups = build_groups(prepared, config.split.validation_weeks, cutoff)
