@@ -13,7 +13,7 @@ use crate::{
         counters::count,
         event::History,
         record::{Mark, Source, StoredEmbedding, UserRecord, joined},
-        redis::{log, parts::Parts, value},
+        redis::{line::piped, log, parts::Parts, value},
         store::{Claim, StoreError, UserKey, UserSummary},
     },
 };
@@ -139,19 +139,32 @@ impl Parts {
 
     /// Says that an embedding is computed here, unless another server has said so; then waits for that one's.
     pub(super) async fn claim_embedding(&self, key: &UserKey, mark: Mark) -> Claim {
-        let lease = self.options.redis.lease;
-        let Some(shape) = self.shape(&key.owner).filter(|_| !lease.is_zero()) else {
+        let Some(shape) = self.shape(&key.owner) else {
             return Claim::Ours;
         };
-        let mut take = cmd("SET");
-        take.arg(self.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(lease.as_millis() as u64);
-        let mut pipe = redis::pipe();
-        pipe.add_command(take).ignore_errors();
-        match self.line.write(&pipe).await.as_deref() {
-            Ok([Value::Nil]) => count(&self.counters.leases_waited_for),
-            _ => return Claim::Ours,
+        // It may have been computed here between the reading that lacked it and now.
+        let found = self.on_the_way.get(key).map(|found| found.clone());
+        if let Some(found) = found.filter(|found| found.folded == mark) {
+            return Claim::Theirs(found);
         }
-        let (name, until) = (self.keys.embedding(key), Instant::now() + lease);
+        let (lease, name) = (self.options.redis.lease, self.keys.embedding(key));
+        let Some((taken, answer)) = self.take_lease(key).await else {
+            return Claim::Ours;
+        };
+        // Or it was stored since, and the lease of then was given back.
+        if let Some(found) = self.embedding(&name, Some(Ok(answer)), &shape)
+            && found.folded == mark
+        {
+            if taken {
+                self.give_lease_back(key).await;
+            }
+            return Claim::Theirs(found);
+        }
+        if taken {
+            return Claim::Ours;
+        }
+        count(&self.counters.leases_waited_for);
+        let until = Instant::now() + lease;
         let mut wait = FIRST_LOOK;
         while Instant::now() + wait < until {
             tokio::time::sleep(wait).await;
@@ -167,6 +180,30 @@ impl Parts {
             }
         }
         Claim::Ours
+    }
+
+    /// Takes the lease of an embedding and reads it, in one round trip: whether nobody else has the lease, and what stands there; none where Redis
+    /// does not answer.
+    async fn take_lease(&self, key: &UserKey) -> Option<(bool, Value)> {
+        let options = &self.options.redis;
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        if !options.lease.is_zero() {
+            pipe.cmd("SET").arg(self.keys.lease(key)).arg("1").arg("NX");
+            pipe.arg("PX").arg(options.lease.as_millis() as u64);
+        }
+        pipe.cmd("GET").arg(self.keys.embedding(key));
+        let answers = tokio::time::timeout(options.read_timeout, self.line.write(&pipe)).await;
+        let mut answers = answers.ok()?.ok()?;
+        let embedding = answers.pop()?;
+        Some((answers.pop() != Some(Value::Nil), embedding))
+    }
+
+    async fn give_lease_back(&self, key: &UserKey) {
+        let mut delete = cmd("DEL");
+        delete.arg(self.keys.lease(key));
+        // Where that fails, it expires.
+        let _ = self.line.write(&piped(delete)).await;
     }
 
     /// Reads what a user's hash says, without a copy.

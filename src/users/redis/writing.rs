@@ -123,8 +123,8 @@ impl Parts {
     }
 
     /// Stores an embedding that was computed here, where there is room on the way.
-    pub(super) async fn keep_computed(&self, key: UserKey, embedding: StoredEmbedding) {
-        match self.store(&key, &embedding).await {
+    pub(super) async fn keep_computed(&self, key: &UserKey, embedding: &StoredEmbedding) {
+        match self.store(key, embedding).await {
             Ok(true) => count(&self.counters.embeddings_written),
             Ok(false) => count(&self.counters.embeddings_dropped),
             Err(error) => {
