@@ -143,11 +143,6 @@ impl RedisServer {
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-
-    /// A file for it, in its folder.
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
 }
 
 impl Drop for RedisServer {

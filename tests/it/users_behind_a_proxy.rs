@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How long each mode lasts.
-const TROUBLE: Duration = Duration::from_secs(2);
+const TROUBLE: Duration = Duration::from_millis(1500);
 /// How long after the trouble a load ends.
 const CONVALESCENCE: Duration = Duration::from_millis(3200);
 /// How long servers may take to notice trouble: until then copies at hand are right.
