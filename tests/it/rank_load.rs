@@ -118,6 +118,20 @@ impl Outcome {
         assert!(told > 0, "nobody was told of the trouble: {}", self.summary(from, to));
     }
 
+    /// Checks that between two times, at which Redis could not be reached, no answer passed for one of a healthy store.
+    #[track_caller]
+    pub fn assert_all_told(&self, from: Instant, to: Instant) {
+        self.assert_told(from, to);
+        let before = |answer: &&Judged| answer.asked + answer.took < to;
+        let quiet: Vec<_> = self
+            .between(from, to)
+            .filter(before)
+            .filter(|answer| answer.verdict.is_healthy())
+            .map(|answer| (answer.asked - from, answer.verdict))
+            .collect();
+        assert!(quiet.is_empty(), "not told of the trouble: {quiet:?}; {}", self.summary(from, to));
+    }
+
     /// Checks that every answer was healthy to requests that were sent [`HEALING`] after `healthy` or later.
     #[track_caller]
     pub fn assert_healed(&self, healthy: Instant) {

@@ -24,17 +24,17 @@ async fn pair(redis: &RedisServer) -> Shop {
     Shop::open(&[redis.url(), redis.url()], &[]).await
 }
 
-/// Has a load go on while `trouble` happens, which returns when Redis is well again.
-async fn under_load(shop: &Shop, trouble: impl AsyncFnOnce()) {
+/// Has a load go on while `trouble` happens, which returns when Redis is well again, and says until when it could not be reached.
+async fn under_load(shop: &Shop, trouble: impl AsyncFnOnce() -> Instant) {
     let load = Load::with_events(shop, Redis::Keeps);
     load.go_on(CALM).await;
     let begun = Instant::now();
-    trouble().await;
+    let down_until = trouble().await;
     let well = Instant::now();
     load.go_on(CONVALESCENCE).await;
     let outcome = load.finish().await;
     eprintln!("in trouble: {}", outcome.summary(begun, well));
-    outcome.assert_told(begun + NOTICING, well);
+    outcome.assert_all_told(begun + NOTICING, down_until);
     outcome.assert_healed(well);
 }
 
@@ -45,8 +45,10 @@ async fn killed_and_restarted() {
     under_load(&shop, async || {
         redis.kill();
         tokio::time::sleep(Duration::from_secs(2)).await;
+        let down_until = Instant::now();
         redis.start_again();
         redis.wait_until_it_answers();
+        down_until
     })
     .await;
 }
@@ -81,7 +83,9 @@ async fn frozen_for_ten_seconds() {
     under_load(&shop, async || {
         redis.freeze();
         tokio::time::sleep(Duration::from_secs(10)).await;
+        let down_until = Instant::now();
         redis.thaw();
+        down_until
     })
     .await;
 }
@@ -91,8 +95,10 @@ async fn clients_are_paused() {
     let redis = RedisServer::start();
     let shop = pair(&redis).await;
     under_load(&shop, async || {
+        let down_until = Instant::now() + Duration::from_millis(2950);
         redis.ask::<()>(&["CLIENT", "PAUSE", "3000", "ALL"]);
         tokio::time::sleep(Duration::from_secs(3)).await;
+        down_until
     })
     .await;
 }
