@@ -23,6 +23,7 @@ impl Config {
             cuda: self.runtime.cuda.clone(),
             intra_op_threads: self.runtime.intra_op_threads,
             intra_op_spinning: self.runtime.intra_op_spinning,
+            packed_inputs: self.runtime.packed_inputs,
         }
     }
 
