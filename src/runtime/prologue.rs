@@ -148,3 +148,130 @@ fn attribute(name: &str, value: u64) -> Message {
     const INT: u64 = 2;
     Message::named(name).number(3, value).number(20, INT)
 }
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use crate::{
+        config,
+        runtime::{
+            environment::Runtime, instance::ModelInstance, options::PackedInputs,
+            signature::Signature,
+        },
+        tensor::{Tensor, TensorData},
+    };
+
+    use super::*;
+
+    /// An input or output of these dims, which may be named.
+    fn tensor(name: &str, dtype: DType, dims: &[&str]) -> Message {
+        let shape = dims.iter().fold(Message::default(), |shape, dim| {
+            shape.message(1, &Message::default().text(2, dim))
+        });
+        let tensor = Message::default().number(1, element_type(dtype)).message(2, &shape);
+        Message::named(name).message(2, &Message::default().message(1, &tensor))
+    }
+
+    /// A graph that gives each of its inputs, `a`, `b`…, as `a.out`, `b.out`….
+    fn echo(inputs: &[(DType, &[&str])], opset: u64) -> Vec<u8> {
+        let mut graph = Message::default().text(2, "echo");
+        for ((dtype, dims), name) in inputs.iter().zip('a'..) {
+            let (name, output) = (name.to_string(), format!("{name}.out"));
+            graph = graph
+                .message(at::GRAPH_NODE, &node("Identity", &[&name], &output))
+                .message(at::GRAPH_INPUT, &tensor(&name, *dtype, dims))
+                .message(12, &tensor(&output, *dtype, dims));
+        }
+        let opset = Message::named("").number(2, opset);
+        Message::default().number(1, 8).message(at::MODEL_GRAPH, &graph).message(8, &opset).finish()
+    }
+
+    fn load(model: &[u8]) -> Box<dyn ModelInstance> {
+        let mut options = config::load(None, &[]).unwrap().0.runtime_options();
+        options.packed_inputs = PackedInputs::On;
+        Runtime::load(options).unwrap().instance(model, &[]).unwrap()
+    }
+
+    #[test]
+    fn every_type_and_shape_comes_through_unchanged() {
+        use DType::{Bool, Float16, Float32, Int32, Int64};
+        let inputs: [(DType, &[&str]); 8] = [
+            (Float32, &["rows", "x"]),
+            (Float16, &["x"]),
+            (Int64, &["rows"]),
+            (Int32, &["rows", "x", "y"]),
+            (Bool, &["x"]),
+            (Float32, &[]),
+            (Int64, &["none", "x"]),
+            (Float32, &["x", "none"]),
+        ];
+        let mut echo = load(&echo(&inputs, 17));
+        assert!(echo.input_blocks().is_some(), "it is packed");
+        let halves = [1.5, -65504.0, f32::INFINITY, 6e-8, -0.0].map(f16::from_f32);
+        let wide = vec![i64::MAX, i64::MIN];
+        let all = [
+            Tensor::floats(vec![2, 5], (0..10).map(|at| f32::from_bits(at * 7 + 1)).collect()),
+            Tensor { shape: vec![5], data: TensorData::Float16(halves.to_vec()) },
+            Tensor { shape: vec![2], data: TensorData::Int64(wide) },
+            Tensor {
+                shape: vec![2, 5, 1],
+                data: TensorData::Int32((0..10).map(|at| i32::MAX - at).collect()),
+            },
+            Tensor {
+                shape: vec![5],
+                data: TensorData::Bool([1, 0, 0, 1, 1].map(|b| b == 1).into()),
+            },
+            Tensor::floats(vec![], vec![-3.25]),
+            Tensor { shape: vec![0, 5], data: TensorData::Int64(vec![]) },
+            Tensor::floats(vec![5, 0], vec![]),
+        ];
+        let names: Vec<String> = ('a'..).take(8).map(String::from).collect();
+        let named: Vec<_> = names.iter().map(String::as_str).zip(&all).collect();
+        assert_eq!(echo.run(&named).unwrap(), all);
+    }
+
+    #[test]
+    fn what_cannot_be_packed_runs_as_it_is() {
+        let old = echo(&[(DType::Float32, &["rows"])], 13);
+        let texts = echo(&[(DType::String, &["rows"])], 17);
+        assert!(load(&texts).input_blocks().is_none());
+        let mut old = load(&old);
+        assert!(old.input_blocks().is_none());
+        let input = Tensor::floats(vec![1], vec![2.0]);
+        assert_eq!(old.run(&[("a", &input)]).unwrap(), [input]);
+    }
+
+    #[test]
+    fn a_graph_has_two_blocks_at_most_and_says_why_it_has_none() {
+        use DType::{Bool, Float16, Float32, Int32, Int64};
+        let inputs: Vec<(DType, &[&str])> =
+            [Float32, Float16, Int64, Int32, Bool].map(|dtype| (dtype, &["rows"][..])).into();
+        let model = echo(&inputs, 17);
+        let plan = Plan::of(load(&model).signature()).unwrap();
+        let spliced = splice(&model, &plan).unwrap();
+        let model_fields = fields(&spliced).unwrap();
+        let graph = model_fields.iter().find_map(|field| field.bytes(at::MODEL_GRAPH)).unwrap();
+        let graph = fields(graph).unwrap();
+        let inputs = graph.iter().filter_map(|field| field.bytes(at::GRAPH_INPUT));
+        let names = inputs.filter_map(|info| fields(info).unwrap()[0].bytes(at::NAME));
+        let names: Vec<&str> = names.map(|name| std::str::from_utf8(name).unwrap()).collect();
+        let on_host =
+            |name: &&&str| ["start", "end", "shape"].contains(&name.split('.').nth(1).unwrap());
+        assert_eq!(names.iter().filter(on_host).count(), 3 * 5);
+        assert_eq!(names.len(), 3 * 5 + 2, "{names:?}");
+        let refused = |model: &[u8], told: &str| {
+            let error = splice(model, &plan).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        };
+        refused(&model[1..], "protobuf");
+        refused(&echo(&[], 9), "opset 9");
+        refused(&echo(&[], 17), "0 of 5 inputs");
+        refused(
+            &Message::default().message(8, &Message::default().number(2, 17)).finish(),
+            "0 graphs",
+        );
+        refused(&[], "no opset");
+        assert!(Plan::of(&Signature::default()).unwrap().blocks().next().is_none());
+    }
+}

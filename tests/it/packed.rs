@@ -1,12 +1,19 @@
 //! Inputs that travel in two blocks: every bundle answers the same bits as with inputs that are lent as they lie.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
+use futures::future::join_all;
 use podium::{
-    config,
+    batching::{Pipeline, Turns, Work},
+    config::{self, Config},
+    deadline::Deadline,
     repository::{Bundle, GoldenInputs, golden_inputs},
     runtime::{ModelInstance, PackedInputs, Runtime, RuntimeOptions},
-    serving::sample_requests,
+    serving::{ModelHandle, sample_requests},
     tensor::{Tensor, TensorData},
 };
 
@@ -38,11 +45,14 @@ fn bundles() -> Vec<PathBuf> {
 fn requests(bundle: &Bundle) -> Vec<Vec<Tensor>> {
     let cases: Vec<GoldenInputs> = golden_inputs(bundle).unwrap();
     let mut all: Vec<Vec<Tensor>> = cases.iter().map(|case| case.tensors.clone()).collect();
-    for rows in [1, 3, 200, 2] {
-        all.extend(sample_requests(bundle, &cases, rows).into_iter().take(1));
-    }
-    assert!(all.len() > 5);
+    all.extend([1, 3, 200, 2].into_iter().filter_map(|rows| samples(bundle, rows).pop()));
+    assert!(all.len() > 4);
     all
+}
+
+/// The golden cases with so many rows.
+fn samples(bundle: &Bundle, rows: usize) -> Vec<Vec<Tensor>> {
+    sample_requests(bundle, &golden_inputs(bundle).unwrap(), rows)
 }
 
 fn named<'a>(bundle: &'a Bundle, tensors: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
@@ -142,6 +152,38 @@ fn values_of_an_earlier_batch_do_not_stay() {
         }
         let want = plain.run(&named).unwrap();
         assert_eq!(bits(&want), bits(&packed.run(&named).unwrap()), "round {round}");
+    }
+}
+
+/// Two devices of three instances, each with three threads, whose batches are joined in blocks while others run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipelined_queue_on_several_devices_answers_as_one_session_does() {
+    let packs = runtime_with(|options| {
+        options.packed_inputs = PackedInputs::On;
+        options.cuda.graphs = true;
+    });
+    let bundle = open(&shipped("grocery-ranker/1"));
+    let mut options = Config::default().load_options(0);
+    options.batching.pipeline = Pipeline::On;
+    options.batching.max_batch_rows = 64;
+    options.batching.instances = 3;
+    options.turns = vec![Turns::new(1), Turns::new(1)];
+    let handle = ModelHandle::load(&packs, &bundle, &options).unwrap();
+    assert_eq!(handle.instances(), 3);
+    let mut plain = runtime().instance(&bundle.graph, &bundle.manifest.output_names()).unwrap();
+    let requests: Vec<_> =
+        [5, 1, 90, 17].into_iter().flat_map(|rows| samples(&bundle, rows)).collect();
+    let want: Vec<_> =
+        requests.iter().map(|own| plain.run(&named(&bundle, own)).unwrap()).collect();
+    for round in 0..20 {
+        let deadline = Deadline::after(Instant::now(), Duration::from_secs(20));
+        let works = requests.iter().map(|own| handle.run(Work::new(own.clone(), deadline)));
+        for (want, got) in want.iter().zip(join_all(works).await) {
+            let (want, got) = (want[0].to_floats(), got.unwrap().outputs[0].to_floats());
+            assert_eq!(want.len(), got.len());
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * a.abs().max(1.0);
+            assert!(want.iter().zip(&got).all(near), "round {round}: {want:?}, {got:?}");
+        }
     }
 }
 
