@@ -33,7 +33,7 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Memory for the inputs of an instance that another thread makes ready.
+    /// Memory for the inputs of an instance's batches.
     pub(super) fn of(instance: &dyn ModelInstance) -> Self {
         Self { tensors: Vec::new(), blocks: instance.input_blocks() }
     }

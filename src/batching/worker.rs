@@ -6,7 +6,6 @@ use crate::{
         stages::{Joined, Outcome, Stages},
     },
     runtime::ModelInstance,
-    tensor::Tensor,
 };
 
 /// Serves batches until the queue is closed and empty.
@@ -18,7 +17,7 @@ pub(super) fn serve(
 ) {
     let stages = Stages { names, shared };
     // The tensors of the last batch, whose memory the next one uses.
-    let (mut inputs, mut outputs): (Joined, Vec<Tensor>) = Default::default();
+    let (mut inputs, mut outputs) = (Joined::of(instance.as_ref()), Vec::new());
     while let Some((taken, turn)) = shared.next(number) {
         let mut batch = stages.assemble(taken, inputs);
         let outcome = stages.run(instance.as_mut(), &mut batch, &mut outputs);

@@ -1,6 +1,9 @@
 //! The loaded ONNX Runtime library and the device that its sessions use.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
 
 use ort::session::Session;
 
@@ -25,7 +28,7 @@ const OLDEST_LIBRARY: &str = "1.24";
 /// ONNX Runtime, loaded, with a device that works.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    environment: ort::environment::Environment,
+    pub(super) environment: ort::environment::Environment,
     options: RuntimeOptions,
     device: Device,
 }
@@ -120,18 +123,19 @@ impl Runtime {
                 continue;
             }
             let placement = placement.with_graphs(graphs);
-            let made = self.session(&placement, &spliced).and_then(|session| {
+            let make = || {
                 let like = (plain.signature(), plain.outputs());
-                PackedInstance::new(session, &plan, like, (placement.gpu(), graphs))
-            });
-            let checked =
-                made.map_err(|error| error.message().to_owned()).and_then(|mut packed| {
-                    compare(&mut plain, &mut packed)?;
-                    Ok(packed)
+                let made = self.session(&placement, &spliced).and_then(|session| {
+                    PackedInstance::new(session, &plan, like, (placement.gpu(), graphs))
                 });
-            match checked {
-                Ok(packed) => return Box::new(packed),
-                Err(why) => tracing::warn!(%why, graphs, "a graph's inputs cannot be packed"),
+                let mut packed = made.map_err(|error| error.message().to_owned())?;
+                compare(&mut plain, &mut packed).map(|()| packed)
+            };
+            // ort panics where it expects that ONNX Runtime cannot fail; the plain way is there for that too.
+            match catch_unwind(AssertUnwindSafe(make)) {
+                Ok(Ok(packed)) => return Box::new(packed),
+                Ok(Err(why)) => tracing::warn!(%why, graphs, "a graph's inputs cannot be packed"),
+                Err(_) => tracing::warn!(graphs, "a graph's inputs cannot be packed: a panic"),
             }
         }
         Box::new(plain)

@@ -41,8 +41,8 @@ pub trait ModelInstance: Send {
         None
     }
 
-    /// Runs the graph once, as [`Self::run_into`] does, on what [`InputBlocks::fill`] put into this instance's blocks, or where it found
-    /// them too small on `inputs`, making them larger.
+    /// Runs the graph once, as [`Self::run_into`] does, on what [`InputBlocks::fill`] put into blocks of this instance, or where it found
+    /// them too small on `inputs`, making them larger. Only such runs are captured as CUDA graphs; all of them belong on one thread.
     ///
     /// # Errors
     /// Those of [`Self::run_into`].

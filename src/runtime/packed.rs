@@ -62,19 +62,19 @@ impl PackedInstance {
         })
     }
 
-    fn attempt(
-        &mut self,
-        blocks: &mut InputBlocks,
-        inputs: &[(&str, &Tensor)],
-        outputs: &mut Vec<Tensor>,
-    ) -> Result<(), RuntimeError> {
-        let failed = |error: ort::Error| RuntimeError::Run(error.message().to_owned());
-        if !blocks.is_filled() && !blocks.fill(inputs)? {
-            blocks.allocate(&self.memory.host).map_err(failed)?;
-            blocks.fill(inputs)?;
+    /// Sees to it that a batch's inputs are in the blocks, which are made larger where they have to be.
+    fn fill(&self, blocks: &mut InputBlocks, inputs: &[(&str, &Tensor)]) -> ort::Result<()> {
+        let wrong = |error: RuntimeError| ort::Error::new(error.to_string());
+        if !blocks.is_filled() && !blocks.fill(inputs).map_err(wrong)? {
+            blocks.allocate(&self.memory.host)?;
+            blocks.fill(inputs).map_err(wrong)?;
         }
-        let found = self.graphs.as_mut().map(|graphs| graphs.look_up(blocks.layout()));
-        let result = match found {
+        Ok(())
+    }
+
+    /// Runs a batch; where its layout comes again the run is captured, and replayed from then on.
+    fn run_captured(&mut self, blocks: &InputBlocks, outputs: &mut Vec<Tensor>) -> ort::Result<()> {
+        match self.graphs.as_mut().map(|graphs| graphs.look_up(blocks.layout())) {
             Some(Lookup::Captured(graph)) => {
                 let replayed = graph.run(&mut self.session, blocks, (&self.outputs, outputs));
                 replayed.or_else(|error| {
@@ -88,9 +88,7 @@ impl PackedInstance {
                 }
             }),
             Some(Lookup::New) | None => self.run_bound(blocks, outputs),
-        };
-        blocks.clear();
-        result.map_err(failed)
+        }
     }
 
     fn forgo_graphs(&mut self, error: &ort::Error) {
@@ -132,6 +130,10 @@ impl PackedInstance {
     }
 }
 
+fn failed(error: ort::Error) -> RuntimeError {
+    RuntimeError::Run(error.message().to_owned())
+}
+
 impl ModelInstance for PackedInstance {
     fn signature(&self) -> &Signature {
         &self.signature
@@ -148,9 +150,10 @@ impl ModelInstance for PackedInstance {
     ) -> Result<(), RuntimeError> {
         let mut own = self.own.take().unwrap_or_else(|| InputBlocks::new(&self.plan));
         own.clear();
-        let result = self.attempt(&mut own, inputs, outputs);
+        let filled = self.fill(&mut own, inputs);
+        let result = filled.and_then(|()| self.run_bound(&own, outputs));
         self.own = Some(own);
-        result
+        result.map_err(failed)
     }
 
     fn input_blocks(&self) -> Option<InputBlocks> {
@@ -163,6 +166,92 @@ impl ModelInstance for PackedInstance {
         inputs: &[(&str, &Tensor)],
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RuntimeError> {
-        self.attempt(blocks, inputs, outputs)
+        let filled = self.fill(blocks, inputs);
+        let result = filled.and_then(|()| self.run_captured(blocks, outputs));
+        blocks.clear();
+        result.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        config,
+        runtime::{
+            environment::Runtime,
+            onnx::session,
+            prologue::{splice, tests::echo},
+            provider::Device,
+        },
+        tensor::{DType, TensorData},
+    };
+
+    use super::*;
+
+    /// An instance of a graph that gives its floats and integers as they are.
+    fn instance(graphs: bool) -> PackedInstance {
+        let options = config::load(None, &[]).unwrap().0.runtime_options();
+        let environment = Runtime::load(options.clone()).unwrap().environment;
+        let load = |model: &[u8]| session(&environment, &options, &Device::Cpu.place(0), model);
+        let model = echo(&[(DType::Float32, &["rows"]), (DType::Bool, &["rows"])], 17);
+        let plain = load(&model).unwrap();
+        let signature = Signature::of(plain.inputs(), plain.outputs());
+        let plan = Arc::new(Plan::of(&signature).unwrap());
+        let packed = load(&splice(&model, &plan).unwrap()).unwrap();
+        let outputs = ["a.out".to_owned(), "b.out".to_owned()];
+        PackedInstance::new(packed, &plan, (&signature, &outputs), (None, graphs)).unwrap()
+    }
+
+    fn inputs(rows: usize, first: f32) -> [Tensor; 2] {
+        let mut floats = vec![0.5; rows];
+        floats[rows - 1] = first;
+        let bits = TensorData::Bool((0..rows).map(|at| at % 3 == first as usize).collect());
+        [Tensor::floats(vec![rows], floats), Tensor { shape: vec![rows], data: bits }]
+    }
+
+    fn check(instance: &mut PackedInstance, rows: usize, first: f32) {
+        let [a, b] = inputs(rows, first);
+        let named = [("b", &b), ("a", &a)];
+        let mut outputs = Vec::new();
+        let mut blocks = instance.input_blocks().unwrap();
+        instance.run_blocks(&mut blocks, &named, &mut outputs).unwrap();
+        assert_eq!(instance.run(&named).unwrap(), outputs);
+        assert_eq!(outputs, [a, b]);
+    }
+
+    fn is_captured(instance: &mut PackedInstance, rows: i64) -> bool {
+        let layout = [0, rows, rows, 0, rows, rows];
+        let found = instance.graphs.as_mut().map(|graphs| graphs.look_up(&layout));
+        matches!(found, Some(Lookup::Captured(_)))
+    }
+
+    #[test]
+    fn a_layout_that_comes_again_has_a_graph_that_answers_the_values_of_each_run() {
+        let mut instance = instance(true);
+        for first in 0..5_u8 {
+            check(&mut instance, 3, first.into());
+            check(&mut instance, 700 + usize::from(first), first.into());
+        }
+        assert!(is_captured(&mut instance, 3));
+        assert!(!is_captured(&mut instance, 702));
+    }
+
+    /// Blocks grow, and go back to smaller ones.
+    #[test]
+    fn without_graphs_blocks_of_several_classes_take_turns() {
+        let mut instance = instance(false);
+        for rows in [1, 2000, 3, 100_000, 1024, 1025, 1] {
+            check(&mut instance, rows, 2.0);
+        }
+        assert!(!is_captured(&mut instance, 1));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_fails_no_later_one() {
+        let mut instance = instance(false);
+        let stop = instance.stopper().unwrap();
+        check(&mut instance, 5, 1.0);
+        stop.stop();
+        check(&mut instance, 5, 0.0);
     }
 }

@@ -150,7 +150,7 @@ fn attribute(name: &str, value: u64) -> Message {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use half::f16;
 
     use crate::{
@@ -174,7 +174,7 @@ mod tests {
     }
 
     /// A graph that gives each of its inputs, `a`, `b`…, as `a.out`, `b.out`….
-    fn echo(inputs: &[(DType, &[&str])], opset: u64) -> Vec<u8> {
+    pub(in crate::runtime) fn echo(inputs: &[(DType, &[&str])], opset: u64) -> Vec<u8> {
         let mut graph = Message::default().text(2, "echo");
         for ((dtype, dims), name) in inputs.iter().zip('a'..) {
             let (name, output) = (name.to_string(), format!("{name}.out"));
