@@ -96,9 +96,14 @@ impl InputBlocks {
     /// # Errors
     /// [`RuntimeError::Run`] where an input is missing, or not of the graph's type and rank.
     pub fn fill(&mut self, inputs: &[(&str, &Tensor)]) -> Result<bool, RuntimeError> {
+        self.try_fill(inputs).map_err(RuntimeError::Run)
+    }
+
+    /// The same, which says what is wrong.
+    pub(super) fn try_fill(&mut self, inputs: &[(&str, &Tensor)]) -> Result<bool, String> {
         self.filled = false;
-        self.lay_out(inputs).map_err(RuntimeError::Run)?;
-        self.filled = self.copy(inputs).map_err(|error| RuntimeError::Run(error.to_string()))?;
+        self.lay_out(inputs)?;
+        self.filled = self.copy(inputs).map_err(|error| error.message().to_owned())?;
         Ok(self.filled)
     }
 

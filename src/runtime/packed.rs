@@ -64,10 +64,9 @@ impl PackedInstance {
 
     /// Sees to it that a batch's inputs are in the blocks, which are made larger where they have to be.
     fn fill(&self, blocks: &mut InputBlocks, inputs: &[(&str, &Tensor)]) -> ort::Result<()> {
-        let wrong = |error: RuntimeError| ort::Error::new(error.to_string());
-        if !blocks.is_filled() && !blocks.fill(inputs).map_err(wrong)? {
+        if !blocks.is_filled() && !blocks.try_fill(inputs).map_err(ort::Error::new)? {
             blocks.allocate(&self.memory.host)?;
-            blocks.fill(inputs).map_err(wrong)?;
+            blocks.try_fill(inputs).map_err(ort::Error::new)?;
         }
         Ok(())
     }
