@@ -37,12 +37,12 @@ pub(super) fn session(
     placement: &Placement,
     model: &[u8],
 ) -> ort::Result<Session> {
-    Ok(Session::builder(environment)?
+    Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(options.intra_op_threads)?
         .with_intra_op_spinning(options.intra_op_spinning)?
         .with_execution_providers(placement.providers())?
-        .commit_from_memory(model)?)
+        .commit_from_memory(model)
 }
 
 /// How a session is run. ort shares options between threads only where no outputs are selected.
