@@ -9,6 +9,7 @@ use crate::{
     },
     ids::ModelName,
     repository::BatchingSpec,
+    runtime::PackedInputs,
     telemetry::is_log_level,
 };
 
@@ -67,7 +68,16 @@ impl Config {
             "runtime.intra_op_threads",
             "must lie between 1 and 1024",
         );
-        need(self.runtime.cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
+        let cuda = &self.runtime.cuda;
+        need(cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
+        let ids = &cuda.device_ids;
+        let distinct = ids.iter().enumerate().all(|(at, id)| *id >= 0 && !ids[..at].contains(id));
+        need(distinct, "runtime.cuda.device_ids", "must be different numbers, 0 or more");
+        need(
+            !cuda.graphs || (ids.len() < 2 && self.runtime.packed_inputs != PackedInputs::Off),
+            "runtime.cuda.graphs",
+            "needs packed inputs, and one GPU at most: a capture on one disturbs the runs on others",
+        );
         need(
             is_log_level(&self.log.level),
             "log.level",

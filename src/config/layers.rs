@@ -255,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn graphs_are_captured_on_one_gpu_with_packed_inputs() {
+        check("[runtime]\npacked_inputs = \"on\"\n[runtime.cuda]\ngraphs = true", &[]);
+        check("[runtime.cuda]\ndevice_ids = [2, 0]", &[]);
+        let graphs = ("runtime.cuda.graphs", "one GPU");
+        check("[runtime.cuda]\ndevice_ids = [0, 1]\ngraphs = true", &[graphs]);
+        check("[runtime]\npacked_inputs = \"off\"\ncuda.graphs = true", &[graphs]);
+        for ids in ["[1, 1]", "[-1]"] {
+            let toml = format!("[runtime.cuda]\ndevice_ids = {ids}");
+            check(&toml, &[("runtime.cuda.device_ids", "different")]);
+        }
+    }
+
+    #[test]
     fn labels_are_free_names() {
         check("[models.labels.grocery-ranker]\nstable = 1", &[]);
         check("[models.labels.grocery-ranker]\nstable = \"one\"", &[("models.labels", "invalid")]);

@@ -5,3 +5,4 @@ mod bundles;
 mod encoding;
 mod fixture;
 mod floors;
+mod packed;
