@@ -1,8 +1,8 @@
 //! What is going on, on a terminal only.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{fmt, io::IsTerminal, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar on standard error; nothing where that is no terminal.
 pub(super) struct Progress(ProgressBar);
@@ -16,8 +16,8 @@ impl Progress {
     /// Makes a bar of rows, some of which are done; without a total it counts them only.
     pub(super) fn of_rows(total: Option<u64>, done: u64) -> Self {
         let style = match total {
-            Some(_) => "{bar:30} {human_pos}/{human_len} rows, {per_sec}, about {eta} left{msg}",
-            None => "{spinner} {human_pos} rows, {per_sec}, {elapsed}{msg}",
+            Some(_) => "{bar:30} {human_pos}/{human_len} rows, {rate}, about {eta} left{msg}",
+            None => "{spinner} {human_pos} rows, {rate}, {elapsed}{msg}",
         };
         let bar = Self::styled(total, style);
         bar.0.set_position(done);
@@ -32,7 +32,7 @@ impl Progress {
         };
         let bar = ProgressBar::with_draw_target(length, target);
         if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.enable_steady_tick(Duration::from_millis(500));
         Self(bar)
@@ -63,6 +63,11 @@ impl Progress {
     pub(super) fn say(&self, what: &str) {
         self.0.suspend(|| eprintln!("{what}"));
     }
+}
+
+/// Steps a second.
+fn rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let _ = write!(text, "{:.0}/s", state.per_sec());
 }
 
 impl Drop for Progress {

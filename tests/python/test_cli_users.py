@@ -132,11 +132,11 @@ def test_kinds_and_names_of_events_are_taken_over(server: Server, client: Client
     file = tmp_path / "shop.csv"
     file.write_text(
         "time,kind,user,item,event_id\n"
-        f"{tiny.START},view,kinds,item-01,\n{tiny.START},cart,kinds,item-01,\n{tiny.START},,kinds,item-01,\n"
-        f"{tiny.START},purchase,kinds,item-01,\n{tiny.START},purchase,kinds,item-01,a\n{tiny.START},view,kinds,item-02,a\n"
+        f"{tiny.START},view,cli-kinds,item-01,\n{tiny.START},cart,cli-kinds,item-01,\n{tiny.START},,cli-kinds,item-01,\n"
+        f"{tiny.START},purchase,cli-kinds,item-01,\n{tiny.START},purchase,cli-kinds,item-01,a\n{tiny.START},view,cli-kinds,item-02,a\n"
     )
     assert "6 rows, 4 recorded, 2 duplicates" in imported(server, file)
-    assert client.user("kinds").recorded_events == 4
+    assert client.user("cli-kinds").recorded_events == 4
 
 
 def test_numbers_are_ids_too(server: Server, client: Client, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ use crate::{
             cells::Bounds,
             checkpoint::{Begin, Checkpoint},
             deliver::{Delivered, deliver},
-            rows,
+            open::open,
         },
     },
     transport::pb,
@@ -63,7 +63,7 @@ struct Tally {
 pub(super) async fn import(args: &ImportArgs, stop: &CancellationToken) -> Result<(), String> {
     let begun = Instant::now();
     let (checkpoint, begin) = Checkpoint::of(&args.file)?;
-    let opened = rows::open(&args.file)?;
+    let opened = open(&args.file)?;
     let mut client = args.target.connect().await?;
     let mut batches = Batches {
         file: args.file.clone(),

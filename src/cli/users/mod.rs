@@ -5,6 +5,7 @@ mod cells;
 mod checkpoint;
 mod deliver;
 mod import;
+mod open;
 mod rows;
 mod rows_csv;
 mod rows_jsonl;
