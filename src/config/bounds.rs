@@ -6,6 +6,7 @@ use crate::{
     config::{
         fault::ConfigFault,
         sections::{Config, ModelsSection},
+        user_bounds::user_faults,
     },
     ids::ModelName,
     repository::BatchingSpec,
@@ -34,7 +35,6 @@ impl Config {
             ("limits.max_history", limits.max_history),
             ("limits.max_events", limits.max_events),
             ("limits.max_message_bytes", limits.max_message_bytes),
-            ("users.max_embeddings", self.users.max_embeddings),
         ];
         for (key, count) in counts {
             need((1..=1 << 30).contains(&count), key, "must lie between 1 and 1073741824");
@@ -84,6 +84,7 @@ impl Config {
             "is no level or filter, such as `info` or `info,podium=debug`",
         );
         faults.extend(self.check_batching());
+        faults.extend(user_faults(&self.users));
         faults.extend(self.models.check());
         faults
     }

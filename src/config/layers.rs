@@ -14,6 +14,7 @@ use figment::{
 
 use crate::config::{
     fault::{ConfigError, ConfigFault},
+    secrets::{is_secret, without_secrets},
     sections::Config,
 };
 
@@ -159,7 +160,11 @@ fn wrong_values(figment: &Figment) -> Vec<ConfigFault> {
             let tag = value.tag();
             let tried = defaults.clone().merge(Serialized::default(&key, value));
             let error = tried.extract::<Config>().err()?;
-            Some(ConfigFault { wrong: format!("{} ({})", error.kind, origin(figment, tag)), key })
+            let wrong = match is_secret(&key) {
+                true => "must be text; put it in quotes".to_owned(),
+                false => error.kind.to_string(),
+            };
+            Some(ConfigFault { wrong: format!("{wrong} ({})", origin(figment, tag)), key })
         })
         .collect()
 }
@@ -189,6 +194,10 @@ fn settings(figment: &Figment) -> Result<Vec<Setting>, ConfigError> {
         let variable = format!("PODIUM_{}", key.replace('.', "__").to_uppercase());
         let origin = match origin(figment, tag) {
             environment if environment == "environment" => variable,
+            other => other,
+        };
+        let value = match value {
+            Value::String(tag, text) => Value::String(tag, without_secrets(&key, &text)),
             other => other,
         };
         Setting { value: as_toml(&value), key, origin }
