@@ -18,10 +18,10 @@ build: ## Build the release binary, target/release/podium.
 	@scripts/fetch-onnxruntime
 	@cargo build --release --locked
 
-test: ## Run all tests, Rust and Python, and print the total.
+test: ## Run all tests, Rust and Python, and print the total (installs redis-server by apt-get where there is none).
 	@scripts/test
 
-test-rust: ## Run the Rust tests alone.
+test-rust: ## Run the Rust tests alone (they need redis-server, too).
 	@scripts/test rust
 
 test-python: ## Run the Python tests alone, against the debug build.

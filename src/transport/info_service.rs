@@ -150,7 +150,7 @@ fn user_store_info(users: &dyn UserStore) -> pb::UserStoreInfo {
         failed_reads: counts.failed_reads,
         retried_reads: counts.retried_reads,
         unfit_embeddings: counts.unfit_embeddings,
-        unfit_events: counts.unfit_events,
+        unfit_histories: counts.unfit_histories,
         embeddings_written: counts.embeddings_written,
         embeddings_dropped: counts.embeddings_dropped,
         events_recorded: counts.events_recorded,

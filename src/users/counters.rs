@@ -36,8 +36,8 @@ counters! {
     retried_reads,
     /// Stored embeddings that do not fit, for whatever reason: each counted as none.
     unfit_embeddings,
-    /// Stored events that cannot be read: each left out.
-    unfit_events,
+    /// Answers about histories that cannot be read, or not whole: each as if the store had not answered.
+    unfit_histories,
     /// Embeddings that were stored.
     embeddings_written,
     /// Embeddings that were not stored, because the store did not take them or the user was erased meanwhile.

@@ -93,7 +93,9 @@ impl MemoryStore {
         UserRecord {
             history: self.joined(&key.owner.name, &key.user, history.as_ref()),
             mark,
-            embedding: embedding.and_then(|all| all.get(&key.user).map(|e| e.clone())),
+            embedding: embedding
+                .and_then(|all| all.get(&key.user).map(|e| e.clone()))
+                .filter(|embedding| embedding.is_of(mark)),
             source: Source::Store,
         }
     }
@@ -139,8 +141,14 @@ impl UserStore for MemoryStore {
         ready(self.lookup(key)).boxed()
     }
 
-    fn claim<'a>(&'a self, _key: &'a UserKey, _record: &'a UserRecord) -> BoxFuture<'a, Claim> {
-        ready(Claim::Ours).boxed()
+    fn claim<'a>(&'a self, key: &'a UserKey, record: &'a UserRecord) -> BoxFuture<'a, Claim> {
+        // It may have been stored between the reading that lacked it and now.
+        let now = self.lookup(key);
+        let claim = match now.embedding {
+            Some(found) if found.folded == record.mark => Claim::Theirs(found),
+            _ => Claim::Ours,
+        };
+        ready(claim).boxed()
     }
 
     fn keep(self: Arc<Self>, key: UserKey, embedding: StoredEmbedding) {
@@ -295,6 +303,19 @@ mod tests {
         record(&store, "u", &[("b", 20)]).await;
         assert!(!store.lookup(&key("u", 1)).is_fresh());
         assert!(store.lookup(&key("u", 1)).embedding.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_meanwhile_is_not_computed_again() {
+        let store = store(UsersOptions::default());
+        record(&store, "u", &[("a", 10)]).await;
+        let read = store.lookup(&key("u", 1));
+        assert!(matches!(store.claim(&key("u", 1), &read).await, Claim::Ours));
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, read.mark));
+        assert!(matches!(store.claim(&key("u", 1), &read).await, Claim::Theirs(_)));
+        record(&store, "u", &[("b", 20)]).await;
+        let read = store.lookup(&key("u", 1));
+        assert!(matches!(store.claim(&key("u", 1), &read).await, Claim::Ours));
     }
 
     #[tokio::test]

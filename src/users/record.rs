@@ -38,6 +38,11 @@ impl StoredEmbedding {
         Self { values, created_ms: unix_ms(), folded }
     }
 
+    /// Whether it was made of this history, if of less of it; one that was made before any event was recorded is of every history.
+    pub(super) fn is_of(&self, mark: Mark) -> bool {
+        self.folded.born == 0 || self.folded.born == mark.born
+    }
+
     /// How long ago it was computed, by this machine's clock.
     pub fn age(&self) -> Duration {
         Duration::from_millis(unix_ms().saturating_sub(self.created_ms))

@@ -37,6 +37,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("axum", &["transport"]),
     ("dashmap", &["users"]),
     ("redis", &["users"]),
+    ("rustls", &["users"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("clap", &["cli", "main"]),

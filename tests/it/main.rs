@@ -1,4 +1,4 @@
-//! Integration tests: the source's own rules, and the server's parts against real ONNX Runtime.
+//! Integration tests: the source's own rules, the server's parts against real ONNX Runtime, and servers that share a real Redis.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
 
 mod bundles;
@@ -6,3 +6,26 @@ mod encoding;
 mod fixture;
 mod floors;
 mod packed;
+
+// What the tests of users in Redis work with.
+mod damage;
+mod judge;
+mod patience;
+mod ports;
+mod proxy;
+mod rank_load;
+mod redis_cluster;
+mod redis_sentinel;
+mod redis_server;
+mod replica;
+mod resp;
+mod shop;
+mod shoppers;
+mod valkey;
+
+mod users_behind_a_door;
+mod users_behind_a_proxy;
+mod users_in_cluster;
+mod users_in_redis;
+mod users_in_trouble;
+mod users_unfit;

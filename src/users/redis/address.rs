@@ -41,11 +41,13 @@ impl Address {
                 .ok_or_else(|| format!("users.redis.nodes: `{node}` is not HOST:PORT"))?;
             nodes.push(nodes[0].clone().set_addr(beside(nodes[0].addr(), address)));
         }
-        Ok(Self {
-            nodes,
-            certificates: certificates(options)?,
-            connect_timeout: options.connect_timeout,
-        })
+        let certificates = certificates(options)?;
+        let address = Self { nodes, certificates, connect_timeout: options.connect_timeout };
+        if address.is_tls() {
+            // The client takes the process's cryptography, and panics where nobody chose one. Another choice than this one is right too.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        Ok(address)
     }
 
     /// The nodes.

@@ -10,8 +10,10 @@ use crate::{
     users::{
         counters::UserCounters,
         options::UsersOptions,
+        record::StoredEmbedding,
         redis::{keys::Keys, line::Line, local::Local, scripts::Scripts},
         shipped::Shipped,
+        store::UserKey,
     },
 };
 
@@ -31,6 +33,8 @@ pub(super) struct Parts {
     pub(super) scripts: Scripts,
     /// Places for embeddings on their way to Redis.
     pub(super) keeping: Arc<Semaphore>,
+    /// These embeddings: they are computed, and Redis does not have them yet.
+    pub(super) on_the_way: DashMap<UserKey, StoredEmbedding>,
 }
 
 impl Parts {
@@ -46,6 +50,7 @@ impl Parts {
             counters,
             scripts: Scripts::default(),
             keeping: Arc::new(Semaphore::new(MOST_KEEPING)),
+            on_the_way: DashMap::new(),
             options,
         }
     }

@@ -10,16 +10,16 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 use crate::{
     ids::ModelId,
     users::{
-        counters::{add, count},
+        counters::count,
         event::History,
         record::{Mark, Source, StoredEmbedding, UserRecord, joined},
-        redis::{log, parts::Parts, value},
+        redis::{line::piped, log, parts::Parts, value},
         store::{Claim, StoreError, UserKey, UserSummary},
     },
 };
 
 /// The fields of a user's hash that tell the history.
-const FIELDS: [&str; 4] = ["log", "n", "b", "gone"];
+const FIELDS: [&str; 5] = ["log", "n", "k", "b", "gone"];
 
 /// How long to wait before looking again for what another server computes.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
@@ -74,7 +74,7 @@ impl Parts {
             pipe.cmd("GET").arg(&embedding_key);
         }
         let mut answers = self.line.read(&pipe, limit).await?.into_iter();
-        let told = self.told(&user_key, answers.next());
+        let told = self.told(&user_key, answers.next())?;
         let embedding = match (shape, answers.next()) {
             (Some(shape), answer) => self.embedding(&embedding_key, answer, &shape),
             (None, _) => None,
@@ -97,30 +97,26 @@ impl Parts {
         UserRecord {
             history: joined(shipped.as_ref(), told.recorded.as_ref()),
             mark: told.mark,
-            embedding,
+            embedding: embedding.filter(|embedding| embedding.is_of(told.mark)),
             source: Source::Store,
         }
     }
 
-    /// Reads the answer about a user's hash; what is none counts as nothing, and is counted.
-    fn told(&self, key: &str, answer: Option<RedisResult<Value>>) -> Told {
+    /// Reads the answer about a user's hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Down`] where it is not that, or not whole: a part of a history would be taken for all of it.
+    fn told(&self, key: &str, answer: Option<RedisResult<Value>>) -> Result<Told, StoreError> {
         let fields = match answer {
             Some(Ok(value)) => redis::from_redis_value::<Vec<Option<Vec<u8>>>>(value).ok(),
             _ => None,
         };
-        let Some([events, number, born, gone]) = fields.as_deref() else {
-            count(&self.counters.unfit_events);
-            return Told::default();
-        };
-        let log = log::decode(key, events.as_deref().unwrap_or_default());
-        add(&self.counters.unfit_events, log.unfit as u64);
-        let born = born.as_deref().and_then(|born| born.try_into().ok()).map(u64::from_le_bytes);
-        let number = number.as_deref().and_then(|number| std::str::from_utf8(number).ok());
-        let mark = Mark {
-            born: born.unwrap_or_default(),
-            count: number.and_then(|number| number.parse().ok()).unwrap_or_default(),
-        };
-        Told { mark, recorded: log.history, gone: gone.is_some() }
+        let told = fields.and_then(|fields| told_by(key, &fields));
+        told.ok_or_else(|| {
+            count(&self.counters.unfit_histories);
+            tracing::debug!(key, "what stands there is no history, or not the whole of one");
+            StoreError::Down(format!("what it tells of `{key}` cannot be read"))
+        })
     }
 
     /// Reads the answer about an embedding; what does not fit counts as none, and is counted.
@@ -143,19 +139,32 @@ impl Parts {
 
     /// Says that an embedding is computed here, unless another server has said so; then waits for that one's.
     pub(super) async fn claim_embedding(&self, key: &UserKey, mark: Mark) -> Claim {
-        let lease = self.options.redis.lease;
-        let Some(shape) = self.shape(&key.owner).filter(|_| !lease.is_zero()) else {
+        let Some(shape) = self.shape(&key.owner) else {
             return Claim::Ours;
         };
-        let mut take = cmd("SET");
-        take.arg(self.keys.lease(key)).arg("1").arg("NX").arg("PX").arg(lease.as_millis() as u64);
-        let mut pipe = redis::pipe();
-        pipe.add_command(take).ignore_errors();
-        match self.line.write(&pipe).await.as_deref() {
-            Ok([Value::Nil]) => count(&self.counters.leases_waited_for),
-            _ => return Claim::Ours,
+        // It may have been computed here between the reading that lacked it and now.
+        let found = self.on_the_way.get(key).map(|found| found.clone());
+        if let Some(found) = found.filter(|found| found.folded == mark) {
+            return Claim::Theirs(found);
         }
-        let (name, until) = (self.keys.embedding(key), Instant::now() + lease);
+        let (lease, name) = (self.options.redis.lease, self.keys.embedding(key));
+        let Some((taken, answer)) = self.take_lease(key).await else {
+            return Claim::Ours;
+        };
+        // Or it was stored since, and the lease of then was given back.
+        if let Some(found) = self.embedding(&name, Some(Ok(answer)), &shape)
+            && found.folded == mark
+        {
+            if taken {
+                self.give_lease_back(key).await;
+            }
+            return Claim::Theirs(found);
+        }
+        if taken {
+            return Claim::Ours;
+        }
+        count(&self.counters.leases_waited_for);
+        let until = Instant::now() + lease;
         let mut wait = FIRST_LOOK;
         while Instant::now() + wait < until {
             tokio::time::sleep(wait).await;
@@ -173,11 +182,35 @@ impl Parts {
         Claim::Ours
     }
 
+    /// Takes the lease of an embedding and reads it, in one round trip: whether nobody else has the lease, and what stands there; none where Redis
+    /// does not answer.
+    async fn take_lease(&self, key: &UserKey) -> Option<(bool, Value)> {
+        let options = &self.options.redis;
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        if !options.lease.is_zero() {
+            pipe.cmd("SET").arg(self.keys.lease(key)).arg("1").arg("NX");
+            pipe.arg("PX").arg(options.lease.as_millis() as u64);
+        }
+        pipe.cmd("GET").arg(self.keys.embedding(key));
+        let answers = tokio::time::timeout(options.read_timeout, self.line.write(&pipe)).await;
+        let mut answers = answers.ok()?.ok()?;
+        let embedding = answers.pop()?;
+        Some((answers.pop() != Some(Value::Nil), embedding))
+    }
+
+    async fn give_lease_back(&self, key: &UserKey) {
+        let mut delete = cmd("DEL");
+        delete.arg(self.keys.lease(key));
+        // Where that fails, it expires.
+        let _ = self.line.write(&piped(delete)).await;
+    }
+
     /// Reads what a user's hash says, without a copy.
     pub(super) async fn tell(&self, user: &str) -> Result<Told, StoreError> {
         let key = self.keys.user(user);
         let answers = self.line.read(&asking(&key), self.options.redis.write_timeout).await?;
-        Ok(self.told(&key, answers.into_iter().next()))
+        self.told(&key, answers.into_iter().next())
     }
 
     /// What is kept of a user, and its record for each of some models.
@@ -197,7 +230,7 @@ impl Parts {
         }
         let limit = self.options.redis.write_timeout;
         let mut answers = self.line.read(&pipe, limit).await?.into_iter();
-        let told = self.told(&user_key, answers.next());
+        let told = self.told(&user_key, answers.next())?;
         let records = keys.iter().zip(answers).map(|(key, answer)| {
             let name = self.keys.embedding(key);
             let shape = self.shape(&key.owner);
@@ -206,6 +239,26 @@ impl Parts {
         });
         Ok(UserSummary { records: records.collect(), recorded: told.recorded })
     }
+}
+
+/// What the fields of a user's hash say; none where they do not fit together, as no script leaves them.
+fn told_by(key: &str, fields: &[Option<Vec<u8>>]) -> Option<Told> {
+    let [events, ever, kept, born, gone] = fields else {
+        return None;
+    };
+    let number = |field: &Option<Vec<u8>>| match field {
+        None => Some(0),
+        Some(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+    };
+    let born = match born {
+        None => 0,
+        Some(bytes) => u64::from_le_bytes(bytes.as_slice().try_into().ok()?),
+    };
+    let log = log::decode(key, events.as_deref().unwrap_or_default());
+    let length = log.history.as_ref().map_or(0, |history| history.len() as u64);
+    let whole = log.unfit == 0 && length == number(kept)? && (length == 0 || born != 0);
+    let mark = Mark { born, count: number(ever)? };
+    whole.then_some(Told { mark, recorded: log.history, gone: gone.is_some() })
 }
 
 /// Asks for what a user's hash says.

@@ -63,8 +63,10 @@ impl UserStore for RedisStore {
         match Arc::clone(&self.parts.keeping).try_acquire_owned() {
             Ok(place) => {
                 let parts = Arc::clone(&self.parts);
+                parts.on_the_way.insert(key.clone(), embedding.clone());
                 tokio::spawn(async move {
-                    parts.keep_computed(key, embedding).await;
+                    parts.keep_computed(&key, &embedding).await;
+                    parts.on_the_way.remove_if(&key, |_, newest| *newest == embedding);
                     drop(place);
                 });
             }

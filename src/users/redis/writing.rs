@@ -63,7 +63,10 @@ impl Parts {
         arguments.extend(records.iter().map(Vec::as_slice));
         let answer = self.line.script(&self.scripts.record, &[&key], &arguments).await?;
         self.local.forget(&of_user.user);
-        Ok(redis::from_redis_value(answer).unwrap_or_default())
+        // Anything else is not the script's answer: nobody knows what became of the events.
+        let new = redis::from_redis_value::<usize>(answer).ok();
+        new.filter(|new| *new <= records.len())
+            .ok_or_else(|| StoreError::Down("it answers something else than asked".to_owned()))
     }
 
     /// Remembers when users did something last; it is of use, but nobody relies on it.
@@ -120,8 +123,8 @@ impl Parts {
     }
 
     /// Stores an embedding that was computed here, where there is room on the way.
-    pub(super) async fn keep_computed(&self, key: UserKey, embedding: StoredEmbedding) {
-        match self.store(&key, &embedding).await {
+    pub(super) async fn keep_computed(&self, key: &UserKey, embedding: &StoredEmbedding) {
+        match self.store(key, embedding).await {
             Ok(true) => count(&self.counters.embeddings_written),
             Ok(false) => count(&self.counters.embeddings_dropped),
             Err(error) => {
