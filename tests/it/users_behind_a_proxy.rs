@@ -23,6 +23,8 @@ struct Seen {
     ended: Instant,
     outcome: Outcome,
     spoilt: u64,
+    /// Reads that the servers tried twice.
+    retried: u64,
 }
 
 /// Has two servers behind the proxy of which one keeps copies at hand, and a load on them, while the proxy does this and then passes again.
@@ -44,7 +46,11 @@ async fn under_load(mode: Mode) -> Seen {
     let outcome = load.finish().await;
     eprintln!("{mode:?}, {spoilt} replies spoilt: {}", outcome.summary(begun, ended));
     outcome.assert_healed(ended);
-    Seen { begun, ended, outcome, spoilt }
+    let mut retried = 0;
+    for server in shop.replicas.iter() {
+        retried += server.info().await.user_store.unwrap().retried_reads;
+    }
+    Seen { begun, ended, outcome, spoilt, retried }
 }
 
 /// The same, and answers told of it.
@@ -72,7 +78,12 @@ async fn replies_that_are_cut_are_no_replies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_are_cut_now_and_then_are_asked_for_again() {
     let seen = under_load(Mode::Cut { every: 9, after: 3 }).await;
-    assert!(seen.spoilt > 3, "{} were cut", seen.spoilt);
+    assert!(
+        seen.spoilt > 3 && seen.retried > 0,
+        "{} were cut, {} asked for again",
+        seen.spoilt,
+        seen.retried
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
