@@ -73,7 +73,7 @@ impl App {
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
         let loader = Loader {
-            options: config.load_options(runtime.device().is_gpu()),
+            options: config.load_options(runtime.device().gpus()),
             runtime: &runtime,
             registry: &registry,
             shipped: &shipped,
@@ -182,7 +182,7 @@ impl App {
         if device.is_gpu() {
             return device.to_string();
         }
-        let instances = self.config.load_options(false).instances;
+        let instances = self.config.load_options(0).instances;
         let threads = self.runtime.intra_op_threads();
         format!("{device}, {instances} instance(s) a model, {threads} thread(s) each")
     }

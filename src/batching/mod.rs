@@ -11,6 +11,8 @@ mod close;
 mod cost;
 mod counters;
 mod error;
+#[cfg(test)]
+mod fill;
 mod job;
 mod lane;
 mod layout;

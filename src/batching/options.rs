@@ -10,7 +10,7 @@ use crate::batching::job::Priority;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchOptions {
-    /// Sessions of each model; 0 means one a core on the CPU, and one on a GPU.
+    /// Sessions of each model; 0 means one a core on the CPU, and one on each GPU.
     pub instances: usize,
     /// Rows of the largest batch.
     pub max_batch_rows: usize,

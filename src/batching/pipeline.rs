@@ -11,7 +11,7 @@ use crate::{
     batching::{
         running::Running,
         shared::Shared,
-        stages::{Assembled, Outcome, Stages},
+        stages::{Assembled, Joined, Outcome, Stages},
     },
     runtime::ModelInstance,
     tensor::Tensor,
@@ -21,9 +21,8 @@ use crate::{
 const SETS: usize = 3;
 
 /// The tensors of one batch, whose memory a later one uses.
-#[derive(Default)]
 struct Buffers {
-    inputs: Vec<Tensor>,
+    inputs: Joined,
     outputs: Vec<Tensor>,
 }
 
@@ -46,7 +45,10 @@ pub(super) fn start(
     (names, shared): (Arc<[String]>, Arc<Shared>),
 ) -> io::Result<()> {
     let (free, spare) = mpsc::channel();
-    (0..SETS).for_each(|_| free.send(Buffers::default()).unwrap_or_default());
+    for _ in 0..SETS {
+        let inputs = Joined::of(instance.as_ref());
+        free.send(Buffers { inputs, outputs: Vec::new() }).unwrap_or_default();
+    }
     // No batch waits between the first two: it is closed as late as the device allows.
     let (hand_over, ready) = mpsc::sync_channel(0);
     let (answer, ran) = mpsc::sync_channel(1);
@@ -85,9 +87,9 @@ fn run(
     stages: &Stages<'_>,
     (ready, answer): (&mpsc::Receiver<(Assembled, Vec<Tensor>)>, &mpsc::SyncSender<Ran>),
 ) {
-    while let Ok((batch, mut outputs)) = ready.recv() {
-        let turn = stages.shared.enter();
-        let outcome = stages.run(instance.as_mut(), &batch, &mut outputs);
+    while let Ok((mut batch, mut outputs)) = ready.recv() {
+        let turn = stages.shared.enter(number);
+        let outcome = stages.run(instance.as_mut(), &mut batch, &mut outputs);
         let (waited, size) = (turn.waited, batch.size);
         let ran = match outcome {
             Outcome::Ran(running, took) => Some((running, took)),

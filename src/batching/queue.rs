@@ -51,14 +51,15 @@ pub struct ModelQueue {
 }
 
 impl ModelQueue {
-    /// Starts the threads of each instance: one, or three where batches are pipelined.
+    /// Starts the threads of each instance: one, or three where batches are pipelined; the instances go round over the devices, each of
+    /// which has turns of its own.
     ///
     /// # Errors
     /// That of a thread that cannot be started.
     pub fn start(
         setup: QueueSetup<'_>,
         instances: Vec<Box<dyn ModelInstance>>,
-        turns: &Arc<Turns>,
+        turns: &[Arc<Turns>],
     ) -> std::io::Result<Self> {
         let QueueSetup { model, inputs, layout, options, cost, pipelined } = setup;
         let count = instances.len();
@@ -235,13 +236,13 @@ mod tests {
 
     /// A queue of one instance, whose runs are said to take so many ms a row.
     fn queue(options: BatchOptions, ms_a_row: f64) -> std::io::Result<ModelQueue> {
-        queue_of(options, ms_a_row, (1, &Turns::new(1)))
+        queue_of(options, ms_a_row, (1, &[Turns::new(1)]))
     }
 
     fn queue_of(
         options: BatchOptions,
         ms_a_row: f64,
-        (instances, turns): (usize, &Arc<Turns>),
+        (instances, turns): (usize, &[Arc<Turns>]),
     ) -> std::io::Result<ModelQueue> {
         let layout = BatchLayout {
             unit: Lead::Rows,
@@ -367,7 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn models_that_share_a_device_never_hold_it_asleep() -> std::io::Result<()> {
-        let turns = Turns::new(1);
+        let turns = [Turns::new(1)];
         let start = || queue_of(BatchOptions::default(), 0.0, (2, &turns));
         let queues = [start()?, start()?];
         for round in 0..100 {

@@ -33,7 +33,8 @@ pub(super) struct Shared {
     pub(super) layout: BatchLayout,
     pub(super) buckets: Buckets,
     pub(super) counters: Counters,
-    device: DeviceAccount,
+    /// One for each device; instances go round over them.
+    devices: Vec<DeviceAccount>,
     state: Mutex<State>,
     /// Told when a job came, or the queue closed; one for each instance.
     news: Vec<Condvar>,
@@ -45,14 +46,14 @@ impl Shared {
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
-        (instances, turns): (usize, &Arc<Turns>),
+        (instances, turns): (usize, &[Arc<Turns>]),
     ) -> Self {
         let schedule = Schedule::new(model, &layout, options, cost, instances);
         Self {
             layout,
             buckets: Buckets::new(&options.length_buckets),
             counters: Counters::default(),
-            device: turns.account(),
+            devices: turns.iter().map(Turns::account).collect(),
             state: Mutex::new(State { schedule, closed: false, sleepers: Vec::new() }),
             news: (0..instances).map(|_| Condvar::new()).collect(),
         }
@@ -96,9 +97,14 @@ impl Shared {
         self.wake();
     }
 
-    /// Waits for a turn on the device.
-    pub(super) fn enter(&self) -> Turn<'_> {
-        self.device.enter()
+    /// The account with the device of instance `number`.
+    fn device(&self, number: usize) -> &DeviceAccount {
+        &self.devices[number % self.devices.len()]
+    }
+
+    /// Waits for a turn on the device of instance `number`.
+    pub(super) fn enter(&self, number: usize) -> Turn<'_> {
+        self.device(number).enter()
     }
 
     /// Waits until instance `number` has something to run and a turn on the device; `None` once the queue is closed and empty.
@@ -116,11 +122,11 @@ impl Shared {
                         return Some((taken, own));
                     }
                 }
-                (Decision::Run(..), None) => match self.device.try_enter() {
+                (Decision::Run(..), None) => match self.device(number).try_enter() {
                     Some(own) => turn = Some(own),
                     None => {
                         drop(state);
-                        turn = Some(self.device.enter());
+                        turn = Some(self.enter(number));
                         state = self.state();
                     }
                 },

@@ -18,7 +18,7 @@ use crate::{
         error::BatchError,
         job::{Job, Priority, Ran, Work},
         layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes},
-        options::BatchOptions,
+        options::{BatchOptions, Pipeline},
         outlook::Outlook,
         schedule::{Asked, Schedule, Taken},
         units::Units,
@@ -30,14 +30,14 @@ use crate::{
 
 /// A request as the test makes it.
 #[derive(Debug, Clone)]
-struct Request {
-    after_us: u64,
-    lengths: Vec<usize>,
-    due_us: u64,
-    priority: u8,
-    caller: u8,
+pub(super) struct Request {
+    pub(super) after_us: u64,
+    pub(super) lengths: Vec<usize>,
+    pub(super) due_us: u64,
+    pub(super) priority: u8,
+    pub(super) caller: u8,
     /// When its caller leaves, after it came.
-    leaves_us: Option<u64>,
+    pub(super) leaves_us: Option<u64>,
 }
 
 fn requests(most: usize) -> impl Strategy<Value = Vec<Request>> {
@@ -72,14 +72,18 @@ struct Fate {
 }
 
 /// A model's queue and instances, without threads.
-struct World {
+pub(super) struct World {
     now: Instant,
     schedule: Schedule,
     layout: BatchLayout,
     /// What each instance runs, and when that ends.
     running: Vec<Option<(Instant, Taken)>>,
+    /// The next batch of each instance, where such are made ready while one runs.
+    ahead: Option<Vec<Option<Taken>>>,
+    /// The units of each batch that ran.
+    pub(super) ran: Vec<usize>,
     fates: BTreeMap<u64, Fate>,
-    refused: usize,
+    pub(super) refused: usize,
     next: u64,
     /// Every so many-th batch fails; none where 0.
     fails: usize,
@@ -97,6 +101,14 @@ fn us(us: u64) -> Duration {
 
 impl World {
     fn new(options: &BatchOptions, instances: usize, fails: usize) -> Self {
+        Self::with_cost(options, (instances, fails), cost())
+    }
+
+    fn with_cost(
+        options: &BatchOptions,
+        (instances, fails): (usize, usize),
+        cost: CostTable,
+    ) -> Self {
         let layout = BatchLayout {
             unit: Lead::Rows,
             inputs: vec![InputAxes { padded: true, mask: true, ..InputAxes::of(Lead::Rows) }],
@@ -105,9 +117,12 @@ impl World {
         };
         Self {
             now: Instant::now(),
-            schedule: Schedule::new("model", &layout, options, cost(), instances),
+            schedule: Schedule::new("model", &layout, options, cost, instances),
             layout,
             running: (0..instances).map(|_| None).collect(),
+            ahead: (options.pipeline == Pipeline::On)
+                .then(|| (0..instances).map(|_| None).collect()),
+            ran: Vec::new(),
             fates: BTreeMap::new(),
             refused: 0,
             next: 0,
@@ -161,8 +176,11 @@ impl World {
             if let Some((until, taken)) = self.running[number].take_if(|(end, _)| *end <= self.now)
             {
                 self.end(number, until, &taken);
+                if let Some(next) = self.ahead.as_mut().and_then(|ahead| ahead[number].take()) {
+                    self.begin(number, next);
+                }
             }
-            while self.running[number].is_none() {
+            while self.has_room(number) {
                 match self.schedule.decision(self.now, number, last) {
                     Decision::Sleep => break,
                     Decision::Wait(until) => {
@@ -172,8 +190,12 @@ impl World {
                     }
                     Decision::Run(size, closed) => {
                         let taken = self.schedule.take(self.now, number, (size, closed));
-                        if let Some(taken) = taken {
-                            self.begin(number, taken);
+                        match (taken, &mut self.ahead) {
+                            (Some(taken), Some(ahead)) if self.running[number].is_some() => {
+                                ahead[number] = Some(taken);
+                            }
+                            (Some(taken), _) => self.begin(number, taken),
+                            (None, _) => {}
                         }
                     }
                 }
@@ -183,6 +205,12 @@ impl World {
             }
         }
         look_again
+    }
+
+    /// Whether an instance takes another batch: to run it, or to have it ready.
+    fn has_room(&self, number: usize) -> bool {
+        let none_ready = |ahead: &Vec<Option<Taken>>| ahead[number].is_none();
+        self.running[number].is_none() || self.ahead.as_ref().is_some_and(none_ready)
     }
 
     fn begin(&mut self, number: usize, taken: Taken) {
@@ -196,6 +224,7 @@ impl World {
             units += piece.units.len();
         }
         assert_eq!(units * taken.length, taken.size);
+        self.ran.push(units);
         self.running[number] = Some((until, taken));
     }
 
@@ -203,7 +232,7 @@ impl World {
         self.batches += 1;
         let failed = self.fails > 0 && self.batches.is_multiple_of(self.fails);
         for piece in &taken.pieces {
-            let mut fates = self.fates.values_mut();
+            let mut fates = self.fates.values_mut().rev();
             let Some(fate) = fates.find(|fate| Arc::ptr_eq(&fate.job, &piece.job)) else {
                 panic!("a job that nobody sent");
             };
@@ -219,8 +248,16 @@ impl World {
 }
 
 /// Lets requests come, leave and run until nothing is left.
-fn play(requests: &[Request], options: &BatchOptions, (instances, fails): (usize, usize)) -> World {
-    let mut world = World::new(options, instances, fails);
+fn play(requests: &[Request], options: &BatchOptions, how: (usize, usize)) -> World {
+    played(requests, World::with_cost(options, how, cost()))
+}
+
+/// Lets requests come to one instance whose runs cost as the table says.
+pub(super) fn play_on(requests: &[Request], options: &BatchOptions, cost: CostTable) -> World {
+    played(requests, World::with_cost(options, (1, 0), cost))
+}
+
+fn played(requests: &[Request], mut world: World) -> World {
     let mut coming = world.now;
     let mut events: BTreeMap<(Instant, u64), Option<u64>> = BTreeMap::new();
     for (at, request) in requests.iter().enumerate() {
@@ -265,10 +302,12 @@ proptest! {
         preferred in 0usize..40,
         fails in 0usize..6,
         small in prop::bool::ANY,
+        ahead in prop::bool::ANY,
     ) {
         let options = BatchOptions {
             preferred_batch_rows: preferred,
             max_queue_size: if small { 4 } else { 1024 },
+            pipeline: if ahead { Pipeline::On } else { Pipeline::Off },
             ..BatchOptions::default()
         };
         let world = play(&requests, &options, (instances, fails));

@@ -19,15 +19,31 @@ use crate::{
         schedule::Taken,
         shared::Shared,
     },
-    runtime::ModelInstance,
+    runtime::{InputBlocks, ModelInstance},
     tensor::Tensor,
 };
+
+/// What a batch's inputs are joined in, whose memory is used again.
+#[derive(Default)]
+pub(super) struct Joined {
+    /// The joined tensors.
+    tensors: Vec<Tensor>,
+    /// The blocks in which they travel to the device, where the instance has such.
+    blocks: Option<InputBlocks>,
+}
+
+impl Joined {
+    /// Memory for the inputs of an instance's batches.
+    pub(super) fn of(instance: &dyn ModelInstance) -> Self {
+        Self { tensors: Vec::new(), blocks: instance.input_blocks() }
+    }
+}
 
 /// A batch whose tensors are joined.
 pub(super) struct Assembled {
     pieces: Vec<Piece>,
     /// The joined tensors; those of another batch where its only job runs as it came.
-    pub(super) inputs: Vec<Tensor>,
+    pub(super) inputs: Joined,
     /// Its units times the length that they are padded to.
     pub(super) size: usize,
     facts: BatchFacts,
@@ -63,8 +79,8 @@ pub(super) struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// Joins the tensors of a batch in `inputs`, whose memory is used again; jobs whose callers left are dropped.
-    pub(super) fn assemble(&self, taken: Taken, inputs: Vec<Tensor>) -> Assembled {
+    /// Joins the tensors of a batch in `inputs`; jobs whose callers left are dropped.
+    pub(super) fn assemble(&self, taken: Taken, inputs: Joined) -> Assembled {
         let begun = Instant::now();
         let Taken { mut pieces, closed, length, size, fill } = taken;
         pieces.retain(|piece| piece.job.wanted());
@@ -75,8 +91,18 @@ impl Stages<'_> {
         let layout = &self.shared.layout;
         batch.packed = match as_it_came(&batch.pieces) {
             Some(inputs) => Packed::of(layout, inputs),
-            None => pack(layout, &parts_of(&batch.pieces), length, &mut batch.inputs),
+            None => pack(layout, &parts_of(&batch.pieces), length, &mut batch.inputs.tensors),
         };
+        let Assembled { pieces, inputs: Joined { tensors, blocks }, .. } = &mut batch;
+        if let Some(blocks) = blocks {
+            let inputs = as_it_came(pieces).unwrap_or(tensors);
+            if pieces.is_empty() {
+                blocks.clear();
+            } else if let Err(error) = blocks.fill(&named(self.names, inputs)) {
+                // The run, which tries it again, tells the callers.
+                tracing::debug!(%error, "a batch cannot be packed");
+            }
+        }
         batch.facts.padding = batch.packed.padding as f32 / batch.packed.elements.max(1) as f32;
         batch.took = begun.elapsed();
         batch
@@ -86,7 +112,7 @@ impl Stages<'_> {
     pub(super) fn run(
         &self,
         instance: &mut dyn ModelInstance,
-        batch: &Assembled,
+        batch: &mut Assembled,
         outputs: &mut Vec<Tensor>,
     ) -> Outcome {
         let begun = Instant::now();
@@ -100,8 +126,9 @@ impl Stages<'_> {
             }
         }
         let result = running.begin(instance.stopper()).then(|| {
-            let inputs = as_it_came(&batch.pieces).unwrap_or(&batch.inputs);
-            guarded(instance, self.names, inputs, outputs)
+            let Joined { tensors, blocks } = &mut batch.inputs;
+            let inputs = as_it_came(&batch.pieces).unwrap_or(tensors);
+            guarded(instance, &named(self.names, inputs), blocks.as_mut(), outputs)
         });
         running.over();
         let ran = begun.elapsed();
@@ -160,8 +187,8 @@ impl Stages<'_> {
             let BatchFacts { closed, fill, .. } = batch.facts;
             let size = piece.units.len() * length;
             let taken = Taken { pieces: vec![piece.clone()], closed, length, size, fill };
-            let alone = self.assemble(taken, Vec::new());
-            match self.run(instance, &alone, outputs) {
+            let mut alone = self.assemble(taken, Joined::default());
+            match self.run(instance, &mut alone, outputs) {
                 Outcome::Ran(running, ran) => self.scatter(&alone, (&running, ran), outputs),
                 Outcome::Failed(error) => piece.job.fail(error),
                 Outcome::Abandoned => {}
@@ -191,14 +218,21 @@ fn as_it_came(pieces: &[Piece]) -> Option<&[Tensor]> {
     }
 }
 
+fn named<'a>(names: &'a [String], inputs: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
+    names.iter().map(String::as_str).zip(inputs).collect()
+}
+
 fn guarded(
     instance: &mut dyn ModelInstance,
-    names: &[String],
-    inputs: &[Tensor],
+    inputs: &[(&str, &Tensor)],
+    blocks: Option<&mut InputBlocks>,
     outputs: &mut Vec<Tensor>,
 ) -> Result<(), BatchError> {
-    let named: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(inputs).collect();
-    match catch_unwind(AssertUnwindSafe(|| instance.run_into(&named, outputs))) {
+    let run = || match blocks {
+        Some(blocks) => instance.run_blocks(blocks, inputs, outputs),
+        None => instance.run_into(inputs, outputs),
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Ok(result?),
         Err(panic) => Err(BatchError::Panicked(message_of(panic.as_ref()))),
     }

@@ -3,10 +3,9 @@
 use crate::{
     batching::{
         shared::Shared,
-        stages::{Outcome, Stages},
+        stages::{Joined, Outcome, Stages},
     },
     runtime::ModelInstance,
-    tensor::Tensor,
 };
 
 /// Serves batches until the queue is closed and empty.
@@ -18,10 +17,10 @@ pub(super) fn serve(
 ) {
     let stages = Stages { names, shared };
     // The tensors of the last batch, whose memory the next one uses.
-    let (mut inputs, mut outputs): (Vec<Tensor>, Vec<Tensor>) = Default::default();
+    let (mut inputs, mut outputs) = (Joined::of(instance.as_ref()), Vec::new());
     while let Some((taken, turn)) = shared.next(number) {
-        let batch = stages.assemble(taken, inputs);
-        let outcome = stages.run(instance.as_mut(), &batch, &mut outputs);
+        let mut batch = stages.assemble(taken, inputs);
+        let outcome = stages.run(instance.as_mut(), &mut batch, &mut outputs);
         let ran = outcome.ran().map(|ran| (turn.waited, ran));
         match outcome {
             Outcome::Ran(running, ran) => stages.scatter(&batch, (&running, ran), &outputs),

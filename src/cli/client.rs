@@ -11,6 +11,7 @@ use tonic_types::StatusExt;
 
 use crate::transport::pb::{
     info_service_client::InfoServiceClient, rank_service_client::RankServiceClient,
+    user_service_client::UserServiceClient,
 };
 
 /// Largest answer that is taken, in bytes.
@@ -29,11 +30,12 @@ pub(super) struct Target {
     pub(super) target: String,
 }
 
-/// A connection with its two clients.
+/// A connection with its clients.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) rank: RankServiceClient<Channel>,
     pub(super) info: InfoServiceClient<Channel>,
+    pub(super) users: UserServiceClient<Channel>,
 }
 
 impl Target {
@@ -49,6 +51,7 @@ impl Target {
         })?;
         Ok(Client {
             rank: RankServiceClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER),
+            users: UserServiceClient::new(channel.clone()),
             info: InfoServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER),
         })
     }

@@ -24,6 +24,9 @@ pub(super) struct ConfigArgs {
     /// Where to answer probes
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
+    /// The Redis that keeps users, `redis://HOST:PORT` or `rediss://HOST:PORT`; none: they are kept in process
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
 }
 
 impl ConfigArgs {
@@ -32,6 +35,7 @@ impl ConfigArgs {
             ("models.dir", &self.models, "--models"),
             ("server.listen", &self.listen, "--listen"),
             ("server.admin_listen", &self.admin_listen, "--admin-listen"),
+            ("users.redis.url", &self.redis, "--redis"),
         ];
         let mut flags: Vec<Flag> = given
             .into_iter()

@@ -15,6 +15,7 @@ mod settings;
 mod signals;
 mod span;
 mod tune;
+mod users;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Ask a running server for an order, and show it
     Rank(rank::RankArgs),
+    /// Record events of users, or have their embeddings computed
+    Users(users::UsersArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -51,6 +54,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Rank(args) => rank::run(args),
+        Command::Users(args) => users::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

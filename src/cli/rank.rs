@@ -53,6 +53,9 @@ pub(super) struct RankArgs {
     /// CSV, plain or .gz, with a header: the column `id` or `item` (else the first), and features; none: the model's example
     #[arg(long, value_name = "FILE")]
     candidates: Option<PathBuf>,
+    /// Refuse to order for a shopper of whom nothing is known
+    #[arg(long)]
+    require_user_state: bool,
     /// How long the answer may take
     #[arg(long, value_name = "MS", default_value_t = 5000)]
     deadline_ms: u64,
@@ -93,6 +96,7 @@ async fn ask(args: RankArgs) -> Result<(), String> {
     }
     let query = request.query.clone();
     request.top_k = args.top;
+    request.require_user_state = args.require_user_state;
     let sent = request.candidates.clone().unwrap_or_default();
     let mut call = tonic::Request::new(request);
     call.set_timeout(Duration::from_millis(args.deadline_ms));
@@ -272,6 +276,16 @@ fn shown_texts(
     texts
 }
 
+/// An age in its largest unit.
+fn rounded(age: Duration) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = age.as_secs();
+    match units.into_iter().find(|(length, _)| seconds >= *length) {
+        Some((length, unit)) => format!("{} {unit}", seconds / length),
+        None => format!("{} ms", age.as_millis()),
+    }
+}
+
 /// Which model answered, for whom, and what is to be known about the answer.
 fn told(request: Asked<'_>, answer: &pb::RankResponse) -> String {
     let query = match request.query {
@@ -285,10 +299,14 @@ fn told(request: Asked<'_>, answer: &pb::RankResponse) -> String {
     };
     let enum_name = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_lowercase();
     let state = enum_name(answer.user_state().as_str_name(), "USER_STATE_");
+    let age = match answer.user_state_age_ms {
+        0 => String::new(),
+        age => format!(", {} old", rounded(Duration::from_millis(age))),
+    };
     let user_side = match (answer.user_state(), answer.encoder_version) {
         (pb::UserState::Unspecified, _) => String::new(),
         (_, 0) => format!(" (user state: {state})"),
-        (_, version) => format!(" (user state: {state}, encoder version {version})"),
+        (_, version) => format!(" (user state: {state}{age}, encoder version {version})"),
     };
     let took = answer.timings.as_ref().map_or(0, |timings| timings.total_us);
     let mut text = format!(
@@ -306,4 +324,32 @@ fn told(request: Asked<'_>, answer: &pb::RankResponse) -> String {
         text.push_str(&format!("\nunknown to the catalogue: {}", answer.missing_items.join(", ")));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        let told = |ms| rounded(Duration::from_millis(ms));
+        assert_eq!([told(7), told(59_999), told(60_000)], ["7 ms", "59 s", "1 min"]);
+        assert_eq!([told(7_200_000), told(200_000_000)], ["2 h", "2 d"]);
+    }
+
+    #[test]
+    fn the_user_side_is_told_with_its_age() {
+        let sent = pb::Candidates::default();
+        let asked = Asked { user: "7", query: "", sent: &sent };
+        let answer = |state: pb::UserState, user_state_age_ms| pb::RankResponse {
+            user_state: state.into(),
+            user_state_age_ms,
+            encoder_version: 1,
+            ..pb::RankResponse::default()
+        };
+        let stale = told(asked, &answer(pb::UserState::Stale, 90_000));
+        assert!(stale.contains("(user state: stale, 1 min old, encoder version 1)"), "{stale}");
+        let local = told(asked, &answer(pb::UserState::Local, 0));
+        assert!(local.contains("(user state: local, encoder version 1)"), "{local}");
+    }
 }

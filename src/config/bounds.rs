@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::{
     config::{
         fault::ConfigFault,
-        sections::{Config, ModelsSection},
+        sections::{Config, ModelsSection, RuntimeSection},
+        user_bounds::user_faults,
     },
     ids::ModelName,
     repository::BatchingSpec,
+    runtime::PackedInputs,
     telemetry::is_log_level,
 };
 
@@ -33,7 +35,6 @@ impl Config {
             ("limits.max_history", limits.max_history),
             ("limits.max_events", limits.max_events),
             ("limits.max_message_bytes", limits.max_message_bytes),
-            ("users.max_embeddings", self.users.max_embeddings),
         ];
         for (key, count) in counts {
             need((1..=1 << 30).contains(&count), key, "must lie between 1 and 1073741824");
@@ -61,19 +62,14 @@ impl Config {
             "server.max_streams_per_connection",
             "must be at least 1",
         );
-        let threads = self.runtime.intra_op_threads;
-        need(
-            (1..=1024).contains(&threads),
-            "runtime.intra_op_threads",
-            "must lie between 1 and 1024",
-        );
-        need(self.runtime.cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
         need(
             is_log_level(&self.log.level),
             "log.level",
             "is no level or filter, such as `info` or `info,podium=debug`",
         );
+        faults.extend(self.runtime.check());
         faults.extend(self.check_batching());
+        faults.extend(user_faults(&self.users));
         faults.extend(self.models.check());
         faults
     }
@@ -111,6 +107,34 @@ impl Config {
         );
         let day = Duration::from_secs(86_400);
         need(batching.ageing <= day, "batching.ageing", "must be at most 1day");
+        faults
+    }
+}
+
+impl RuntimeSection {
+    fn check(&self) -> Vec<ConfigFault> {
+        let mut faults = Vec::new();
+        let mut need = |fits: bool, key: &str, wrong: &str| {
+            if !fits {
+                faults.push(ConfigFault { key: key.to_owned(), wrong: wrong.to_owned() });
+            }
+        };
+        let threads = self.intra_op_threads;
+        need(
+            (1..=1024).contains(&threads),
+            "runtime.intra_op_threads",
+            "must lie between 1 and 1024",
+        );
+        let cuda = &self.cuda;
+        need(cuda.device_id >= 0, "runtime.cuda.device_id", "must be 0 or more");
+        let ids = &cuda.device_ids;
+        let distinct = ids.iter().enumerate().all(|(at, id)| *id >= 0 && !ids[..at].contains(id));
+        need(distinct, "runtime.cuda.device_ids", "must be different numbers, 0 or more");
+        need(
+            !cuda.graphs || (ids.len() < 2 && self.packed_inputs != PackedInputs::Off),
+            "runtime.cuda.graphs",
+            "needs packed inputs, and one GPU at most: a capture on one disturbs the runs on others",
+        );
         faults
     }
 }

@@ -14,6 +14,7 @@ use figment::{
 
 use crate::config::{
     fault::{ConfigError, ConfigFault},
+    secrets::{is_secret, without_secrets},
     sections::Config,
 };
 
@@ -159,7 +160,11 @@ fn wrong_values(figment: &Figment) -> Vec<ConfigFault> {
             let tag = value.tag();
             let tried = defaults.clone().merge(Serialized::default(&key, value));
             let error = tried.extract::<Config>().err()?;
-            Some(ConfigFault { wrong: format!("{} ({})", error.kind, origin(figment, tag)), key })
+            let wrong = match is_secret(&key) {
+                true => "must be text; put it in quotes".to_owned(),
+                false => error.kind.to_string(),
+            };
+            Some(ConfigFault { wrong: format!("{wrong} ({})", origin(figment, tag)), key })
         })
         .collect()
 }
@@ -189,6 +194,10 @@ fn settings(figment: &Figment) -> Result<Vec<Setting>, ConfigError> {
         let variable = format!("PODIUM_{}", key.replace('.', "__").to_uppercase());
         let origin = match origin(figment, tag) {
             environment if environment == "environment" => variable,
+            other => other,
+        };
+        let value = match value {
+            Value::String(tag, text) => Value::String(tag, without_secrets(&key, &text)),
             other => other,
         };
         Setting { value: as_toml(&value), key, origin }
@@ -252,6 +261,19 @@ mod tests {
         );
         let toml = "[server]\nmax_in_flight = 0\n[log]\nlevel = \"podium=loud\"";
         check(toml, &[("server.max_in_flight", "between 1"), ("log.level", "no level")]);
+    }
+
+    #[test]
+    fn graphs_are_captured_on_one_gpu_with_packed_inputs() {
+        check("[runtime]\npacked_inputs = \"on\"\n[runtime.cuda]\ngraphs = true", &[]);
+        check("[runtime.cuda]\ndevice_ids = [2, 0]", &[]);
+        let graphs = ("runtime.cuda.graphs", "one GPU");
+        check("[runtime.cuda]\ndevice_ids = [0, 1]\ngraphs = true", &[graphs]);
+        check("[runtime]\npacked_inputs = \"off\"\ncuda.graphs = true", &[graphs]);
+        for ids in ["[1, 1]", "[-1]"] {
+            let toml = format!("[runtime.cuda]\ndevice_ids = {ids}");
+            check(&toml, &[("runtime.cuda.device_ids", "different")]);
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod bounds;
 mod fault;
 mod layers;
 mod options;
+mod secrets;
 mod sections;
+mod user_bounds;
 
 pub use fault::{ConfigError, ConfigFault};
 pub use layers::{Flag, Setting, load};

@@ -23,21 +23,26 @@ impl Config {
             cuda: self.runtime.cuda.clone(),
             intra_op_threads: self.runtime.intra_op_threads,
             intra_op_spinning: self.runtime.intra_op_spinning,
+            packed_inputs: self.runtime.packed_inputs,
         }
     }
 
-    /// How versions are loaded; `on_gpu` tells where they run.
-    pub fn load_options(&self, on_gpu: bool) -> LoadOptions {
+    /// How versions are loaded on so many GPUs, or on the CPU where there are none.
+    pub fn load_options(&self, gpus: usize) -> LoadOptions {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let side_by_side = (cores / self.runtime.intra_op_threads).max(1);
         LoadOptions {
-            instances: match self.batching.instances {
-                0 if on_gpu => 1,
-                0 => (cores / self.runtime.intra_op_threads).max(1),
-                count => count,
+            instances: match (self.batching.instances, gpus) {
+                (0, 0) => side_by_side,
+                (0, gpus) => gpus,
+                (count, _) => count,
             },
             batching: self.batching.clone(),
             models: self.models.batching.clone(),
-            turns: Turns::new(if on_gpu { 1 } else { cores / self.runtime.intra_op_threads }),
+            turns: match gpus {
+                0 => vec![Turns::new(side_by_side)],
+                gpus => (0..gpus).map(|_| Turns::new(1)).collect(),
+            },
         }
     }
 

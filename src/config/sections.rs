@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     batching::BatchOptions,
     repository::BatchingSpec,
-    runtime::{CudaOptions, DeviceChoice},
+    runtime::{CudaOptions, DeviceChoice, PackedInputs},
     telemetry::LogOptions,
     transport::{Limits, ServerOptions},
     users::UsersOptions,
@@ -90,6 +90,8 @@ pub struct RuntimeSection {
     pub intra_op_threads: usize,
     /// Whether those threads spin while they wait.
     pub intra_op_spinning: bool,
+    /// Whether a batch's inputs travel to the device in two blocks: auto (on a GPU), on, off.
+    pub packed_inputs: PackedInputs,
     /// Options of the CUDA execution provider.
     pub cuda: CudaOptions,
 }
@@ -101,6 +103,7 @@ impl Default for RuntimeSection {
             device: DeviceChoice::Auto,
             intra_op_threads: 1,
             intra_op_spinning: false,
+            packed_inputs: PackedInputs::Auto,
             cuda: CudaOptions::default(),
         }
     }

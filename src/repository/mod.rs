@@ -21,6 +21,6 @@ pub use manifest::{
     UserItemStat, VocabularySpec,
 };
 pub use scan::{Found, scan};
-pub use tables::{HISTORY_COLUMNS, read_lines, read_table};
+pub use tables::{HISTORY_COLUMNS, open_text, read_lines, read_table};
 pub use template::{Piece, QUERY};
 pub use verify::verify;

@@ -16,7 +16,7 @@ pub const HISTORY_COLUMNS: [&str; 3] = ["user", "item", "time"];
 /// # Errors
 /// When the file cannot be opened.
 pub fn read_table(path: &Path) -> io::Result<csv::Reader<Box<dyn Read>>> {
-    Ok(csv::Reader::from_reader(open(path)?))
+    Ok(csv::Reader::from_reader(open_text(path)?))
 }
 
 /// Reads the lines of a UTF-8 file, plain or `.gz`.
@@ -24,10 +24,14 @@ pub fn read_table(path: &Path) -> io::Result<csv::Reader<Box<dyn Read>>> {
 /// # Errors
 /// When the file cannot be read or is not UTF-8.
 pub fn read_lines(path: &Path) -> io::Result<Vec<String>> {
-    BufReader::new(open(path)?).lines().collect()
+    BufReader::new(open_text(path)?).lines().collect()
 }
 
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+/// Opens a file, plain or `.gz`.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open_text(path: &Path) -> io::Result<Box<dyn Read>> {
     let file = BufReader::new(File::open(path)?);
     Ok(match path.extension().is_some_and(|e| e == "gz") {
         true => Box::new(MultiGzDecoder::new(file)),

@@ -1,12 +1,22 @@
 //! The loaded ONNX Runtime library and the device that its sessions use.
 
-use std::sync::OnceLock;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
+
+use ort::session::Session;
 
 use crate::runtime::{
-    instance::{ModelInstance, RuntimeError},
-    onnx::OnnxInstance,
+    error::RuntimeError,
+    instance::ModelInstance,
+    onnx::{OnnxInstance, session},
     options::RuntimeOptions,
-    provider::{Device, DeviceChoice, probe_cuda},
+    packed::PackedInstance,
+    plan::Plan,
+    prologue::splice,
+    provider::{Device, DeviceChoice, Placement, probe_cuda},
+    sample::compare,
 };
 
 /// The version of ONNX Runtime that the project fetches and is tested with.
@@ -18,7 +28,7 @@ const OLDEST_LIBRARY: &str = "1.24";
 /// ONNX Runtime, loaded, with a device that works.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    environment: ort::environment::Environment,
+    pub(super) environment: ort::environment::Environment,
     options: RuntimeOptions,
     device: Device,
 }
@@ -64,10 +74,71 @@ impl Runtime {
         model: &[u8],
         outputs: &[&str],
     ) -> Result<Box<dyn ModelInstance>, RuntimeError> {
-        let instance =
-            OnnxInstance::load(&self.environment, &self.options, &self.device, model, outputs)
-                .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
-        Ok(Box::new(instance))
+        self.instance_on(0, model, outputs)
+    }
+
+    /// Makes a session as [`Self::instance`] does for instance `number` of a model; instances go round over the GPUs.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Load`] when ONNX Runtime refuses the graph.
+    pub fn instance_on(
+        &self,
+        number: usize,
+        model: &[u8],
+        outputs: &[&str],
+    ) -> Result<Box<dyn ModelInstance>, RuntimeError> {
+        let placement = self.device.place(number);
+        let load = || OnnxInstance::new(self.session(&placement, model)?, outputs);
+        let plain = load().map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
+        match self.options.packs(self.device.is_gpu()) {
+            true => Ok(self.packed(plain, &placement, model)),
+            false => Ok(Box::new(plain)),
+        }
+    }
+
+    fn session(&self, placement: &Placement, model: &[u8]) -> ort::Result<Session> {
+        session(&self.environment, &self.options, placement, model)
+    }
+
+    /// An instance that takes its inputs in two blocks and answers as `plain` does; that one itself where there is none.
+    fn packed(
+        &self,
+        mut plain: OnnxInstance,
+        placement: &Placement,
+        model: &[u8],
+    ) -> Box<dyn ModelInstance> {
+        let spliced = Plan::of(plain.signature()).and_then(|plan| {
+            let spliced = splice(model, &plan)?;
+            Ok((Arc::new(plan), spliced))
+        });
+        let (plan, spliced) = match spliced {
+            Ok(spliced) => spliced,
+            Err(why) => {
+                tracing::info!(%why, "a graph's inputs are not packed");
+                return Box::new(plain);
+            }
+        };
+        for graphs in [true, false] {
+            if graphs && !self.options.cuda.graphs {
+                continue;
+            }
+            let placement = placement.with_graphs(graphs);
+            let make = || {
+                let like = (plain.signature(), plain.outputs());
+                let made = self.session(&placement, &spliced).and_then(|session| {
+                    PackedInstance::new(session, &plan, like, (placement.gpu(), graphs))
+                });
+                let mut packed = made.map_err(|error| error.message().to_owned())?;
+                compare(&mut plain, &mut packed).map(|()| packed)
+            };
+            // ort panics where it expects that ONNX Runtime cannot fail; the plain way is there for that too.
+            match catch_unwind(AssertUnwindSafe(make)) {
+                Ok(Ok(packed)) => return Box::new(packed),
+                Ok(Err(why)) => tracing::warn!(%why, graphs, "a graph's inputs cannot be packed"),
+                Err(_) => tracing::warn!(graphs, "a graph's inputs cannot be packed: a panic"),
+            }
+        }
+        Box::new(plain)
     }
 
     /// The device that sessions run on.

@@ -2,46 +2,10 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use crate::{error_code::ErrorCode, runtime::signature::Signature, tensor::Tensor};
-
-/// A failure of the runtime.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RuntimeError {
-    /// The library cannot be loaded.
-    #[error(
-        "ONNX Runtime {wanted} or newer cannot be loaded from {path}: {cause}. \
-         Run `scripts/fetch-onnxruntime`, or name a libonnxruntime.so in `runtime.library`"
-    )]
-    Library {
-        /// The oldest version that works.
-        wanted: &'static str,
-        /// Where it was looked for.
-        path: String,
-        /// What went wrong.
-        cause: String,
-    },
-    /// The device asked for cannot be used.
-    #[error("device `{device}` cannot be used: {cause}. Use `auto` or `cpu`, or mend the driver")]
-    Device {
-        /// The device.
-        device: String,
-        /// What went wrong.
-        cause: String,
-    },
-    /// A graph cannot be loaded.
-    #[error("ONNX Runtime refuses the graph: {0}")]
-    Load(String),
-    /// A run failed.
-    #[error("ONNX Runtime failed to run the graph: {0}")]
-    Run(String),
-}
-
-impl RuntimeError {
-    /// What kind of failure it is.
-    pub fn code(&self) -> ErrorCode {
-        ErrorCode::Internal
-    }
-}
+use crate::{
+    runtime::{blocks::InputBlocks, error::RuntimeError, signature::Signature},
+    tensor::Tensor,
+};
 
 /// Ends the run that goes on, from another thread.
 pub trait Stop: Debug + Send + Sync {
@@ -71,6 +35,25 @@ pub trait ModelInstance: Send {
         inputs: &[(&str, &Tensor)],
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RuntimeError>;
+
+    /// Buffers for a batch's inputs, which another thread may fill while this instance runs; none where inputs are lent as they lie.
+    fn input_blocks(&self) -> Option<InputBlocks> {
+        None
+    }
+
+    /// Runs the graph once, as [`Self::run_into`] does, on what [`InputBlocks::fill`] put into blocks of this instance, or where it found
+    /// them too small on `inputs`, making them larger. Only such runs are captured as CUDA graphs; all of them belong on one thread.
+    ///
+    /// # Errors
+    /// Those of [`Self::run_into`].
+    fn run_blocks(
+        &mut self,
+        _blocks: &mut InputBlocks,
+        inputs: &[(&str, &Tensor)],
+        outputs: &mut Vec<Tensor>,
+    ) -> Result<(), RuntimeError> {
+        self.run_into(inputs, outputs)
+    }
 
     /// Runs the graph once, as [`Self::run_into`] does, into new tensors.
     ///

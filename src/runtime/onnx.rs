@@ -1,24 +1,26 @@
 //! A session of ONNX Runtime behind [`ModelInstance`].
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use half::f16;
 use ort::{
+    environment::Environment,
     session::{
         HasSelectedOutputs, NoSelectedOutputs, OutputSelector, RunOptions, Session,
-        SessionInputValue, builder::GraphOptimizationLevel,
+        builder::GraphOptimizationLevel,
     },
-    value::{DynValue, TensorElementType, TensorRef, ValueType},
 };
 
 use crate::{
     runtime::{
-        instance::{ModelInstance, RuntimeError, Stop},
+        error::RuntimeError,
+        instance::{ModelInstance, Stop},
         options::RuntimeOptions,
-        provider::Device,
+        provider::Placement,
         signature::Signature,
+        stop::StopRun,
+        values::{input_value, read_outputs},
     },
-    tensor::{Tensor, TensorData},
+    tensor::Tensor,
 };
 
 pub(super) struct OnnxInstance {
@@ -26,6 +28,21 @@ pub(super) struct OnnxInstance {
     run_options: Options,
     outputs: Vec<String>,
     signature: Signature,
+}
+
+/// Makes a session of a graph.
+pub(super) fn session(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    placement: &Placement,
+    model: &[u8],
+) -> ort::Result<Session> {
+    Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.intra_op_threads)?
+        .with_intra_op_spinning(options.intra_op_spinning)?
+        .with_execution_providers(placement.providers())?
+        .commit_from_memory(model)
 }
 
 /// How a session is run. ort shares options between threads only where no outputs are selected.
@@ -36,35 +53,9 @@ enum Options {
     Selected(RunOptions<HasSelectedOutputs>),
 }
 
-struct StopRun(Arc<RunOptions<NoSelectedOutputs>>);
-
-impl fmt::Debug for StopRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StopRun")
-    }
-}
-
-impl Stop for StopRun {
-    fn stop(&self) {
-        // It cannot fail: it sets a flag.
-        let _ = self.0.terminate();
-    }
-}
-
 impl OnnxInstance {
-    pub(super) fn load(
-        environment: &ort::environment::Environment,
-        options: &RuntimeOptions,
-        device: &Device,
-        model: &[u8],
-        outputs: &[&str],
-    ) -> ort::Result<Self> {
-        let session = Session::builder(environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(options.intra_op_threads)?
-            .with_intra_op_spinning(options.intra_op_spinning)?
-            .with_execution_providers(device.providers())?
-            .commit_from_memory(model)?;
+    /// Makes an instance of a session; `outputs` are those that are computed, none means all.
+    pub(super) fn new(session: Session, outputs: &[&str]) -> ort::Result<Self> {
         let signature = Signature::of(session.inputs(), session.outputs());
         let all: Vec<String> = signature.outputs.iter().map(|o| o.name.clone()).collect();
         let outputs: Vec<String> = match outputs {
@@ -80,6 +71,11 @@ impl OnnxInstance {
             }
         };
         Ok(Self { session, run_options, outputs, signature })
+    }
+
+    /// The outputs that are computed, in their order.
+    pub(super) fn outputs(&self) -> &[String] {
+        &self.outputs
     }
 }
 
@@ -121,59 +117,6 @@ impl OnnxInstance {
             }
             Options::Selected(options) => self.session.run_with_options(values, options)?,
         };
-        let empty = || Tensor { shape: Vec::new(), data: TensorData::Float32(Vec::new()) };
-        outputs.resize_with(self.outputs.len(), empty);
-        for (name, output) in self.outputs.iter().zip(outputs) {
-            match values.get(name) {
-                Some(value) => read_output(value, output)?,
-                None => return Err(ort::Error::new(format!("the output `{name}` is missing"))),
-            }
-        }
-        Ok(())
+        read_outputs(&self.outputs, |name| values.get(name), outputs)
     }
-}
-
-/// Lends the tensor's elements to ONNX Runtime; texts alone are copied.
-fn input_value(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
-    let shape = tensor.shape.as_slice();
-    Ok(match &tensor.data {
-        TensorData::Float32(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
-        TensorData::Float16(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
-        TensorData::Int64(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
-        TensorData::Int32(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
-        TensorData::Bool(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
-        TensorData::String(v) => {
-            ort::value::Tensor::from_string_array((shape, v.as_slice()))?.into()
-        }
-    })
-}
-
-/// Copies an output into a tensor, whose memory is used again where it holds the same type.
-fn read_output(value: &DynValue, into: &mut Tensor) -> ort::Result<()> {
-    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
-        return Err(ort::Error::new("an output is not a tensor"));
-    };
-    into.shape.clear();
-    into.shape.extend(shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)));
-    macro_rules! read {
-        ($kind:ident, $element:ty) => {{
-            let (_, elements) = value.try_extract_tensor::<$element>()?;
-            match &mut into.data {
-                TensorData::$kind(own) => {
-                    own.clear();
-                    own.extend_from_slice(elements);
-                }
-                other => *other = TensorData::$kind(elements.to_vec()),
-            }
-        }};
-    }
-    match ty {
-        TensorElementType::Float32 => read!(Float32, f32),
-        TensorElementType::Float16 => read!(Float16, f16),
-        TensorElementType::Int64 => read!(Int64, i64),
-        TensorElementType::Int32 => read!(Int32, i32),
-        TensorElementType::Bool => read!(Bool, bool),
-        other => return Err(ort::Error::new(format!("an output has the type {other}"))),
-    }
-    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::runtime::provider::{CudaOptions, DeviceChoice};
 
 /// How graphs are run.
@@ -17,4 +19,30 @@ pub struct RuntimeOptions {
     pub intra_op_threads: usize,
     /// Whether those threads spin while they wait: quicker alone, slower in company.
     pub intra_op_spinning: bool,
+    /// Whether a batch's inputs travel to the device in two blocks.
+    pub packed_inputs: PackedInputs,
+}
+
+/// Whether a batch's inputs travel to the device in two blocks, from which the graph cuts them out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackedInputs {
+    /// On a GPU: to the CPU's own memory nothing travels.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl RuntimeOptions {
+    /// Whether inputs are packed on such a device.
+    pub(super) fn packs(&self, on_gpu: bool) -> bool {
+        match self.packed_inputs {
+            PackedInputs::Auto => on_gpu,
+            PackedInputs::On => true,
+            PackedInputs::Off => false,
+        }
+    }
 }

@@ -27,8 +27,8 @@ pub struct LoadOptions {
     pub batching: BatchOptions,
     /// What the configuration says of single models.
     pub models: BTreeMap<String, BatchingSpec>,
-    /// The turns of all models on the device.
-    pub turns: Arc<Turns>,
+    /// The turns of all models on each device; there is one at least.
+    pub turns: Vec<Arc<Turns>>,
 }
 
 impl LoadOptions {
@@ -67,8 +67,8 @@ impl ModelHandle {
         let mut instances = vec![verified_instance(runtime, bundle)?];
         let outputs = bundle.manifest.output_names();
         let batching = options.of(bundle);
-        for _ in 1..batching.instances {
-            instances.push(runtime.instance(&bundle.graph, &outputs)?);
+        for number in 1..batching.instances {
+            instances.push(runtime.instance_on(number, &bundle.graph, &outputs)?);
         }
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();

@@ -21,7 +21,7 @@ use crate::fixture::{open, runtime, shipped};
 
 async fn engine() -> Engine {
     let runtime = runtime();
-    let options = LoadOptions { instances: 1, ..Config::default().load_options(false) };
+    let options = LoadOptions { instances: 1, ..Config::default().load_options(0) };
     let shipped_histories = Arc::new(Shipped::default());
     let registry = Arc::new(Registry::new(Default::default()));
     let bundle = open(&shipped("grocery-encoder/1"));

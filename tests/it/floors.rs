@@ -29,7 +29,7 @@ const FLOORS: [(&str, u8); 18] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("ort", &["runtime"]),
     ("tonic", &["transport", "cli"]),
     ("prost", &["transport", "cli"]),
@@ -41,6 +41,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("clap", &["cli", "main"]),
+    ("parquet", &["cli"]),
     ("tokenizers", &["ranking"]),
 ];
 

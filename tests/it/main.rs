@@ -5,6 +5,7 @@ mod bundles;
 mod encoding;
 mod fixture;
 mod floors;
+mod packed;
 
 // What the tests of users in Redis work with.
 mod damage;

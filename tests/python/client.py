@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 RANK_SERVICE = "podium.v1.RankService"
 INFO_SERVICE = "podium.v1.InfoService"
+USER_SERVICE = "podium.v1.UserService"
 TIMEOUT = 20.0
 Detail = TypeVar("Detail", bound=Message)
 
@@ -55,6 +56,8 @@ class Client:
         reply = message_factory.GetMessageClass(method.output_type)
         make = {
             (False, False): self.channel.unary_unary,
+            (True, False): self.channel.stream_unary,
+            (False, True): self.channel.unary_stream,
             (True, True): self.channel.stream_stream,
         }[(method.client_streaming, method.server_streaming)]
         return make(
@@ -83,6 +86,27 @@ class Client:
         """Ranks over one stream; returns the call, which gives the answers."""
         messages = (self.message("RankRequest", **fields) for fields in requests)
         return self.method(RANK_SERVICE, "RankStream")(messages, timeout=timeout)
+
+    def users(self, name: str, request: str, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+        """Calls a method of the user service with one message, whose type and fields are named."""
+        return self.method(USER_SERVICE, name)(self.message(request, **fields), timeout=timeout)
+
+    def record(self, events: list[dict[str, Any]], timeout: float | None = TIMEOUT, **more: Any) -> Any:
+        """Records events, given as plain Python values."""
+        return self.users("RecordEvents", "RecordEventsRequest", timeout, events=events, **more)
+
+    def user(self, user_id: str, model: str = "tiny-ranker") -> Any:
+        """Returns what the server knows of a user."""
+        return self.users("GetUser", "GetUserRequest", user_id=user_id, model={"name": model})
+
+    def put_embeddings(self, messages: Iterable[dict[str, Any]], timeout: float | None = TIMEOUT) -> Any:
+        """Stores embeddings over one stream."""
+        requests = (self.message("PutEmbeddingsRequest", **fields) for fields in messages)
+        return self.method(USER_SERVICE, "PutEmbeddings")(requests, timeout=timeout)
+
+    def warm(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+        """Warms users of the tiny ranker, unless another is named; returns the call, which gives the progress."""
+        return self.users("WarmUsers", "WarmUsersRequest", timeout, **({"model": {"name": "tiny-ranker"}} | fields))
 
     def run_counters(self, model: str) -> Any:
         """Returns what the server says was run of a model, in its highest version."""
@@ -115,6 +139,15 @@ class Refusal:
         """Returns the faulty fields of an INVALID_ARGUMENT and what is wrong with them."""
         request = self.detail(error_details_pb2.BadRequest)
         return {violation.field: violation.description for violation in request.field_violations}
+
+    def metadata(self) -> dict[str, str]:
+        """Returns the facts that go with the reason."""
+        return dict(self.detail(error_details_pb2.ErrorInfo).metadata)
+
+    def resource(self) -> str:
+        """Returns the name of what was not found."""
+        name: str = self.detail(error_details_pb2.ResourceInfo).resource_name
+        return name
 
     def reason(self) -> str:
         """Returns the machine-readable reason."""

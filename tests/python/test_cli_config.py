@@ -72,3 +72,44 @@ def test_a_value_out_of_bounds_is_refused() -> None:
     ended = podium("config", settings={"PODIUM_SERVER__MAX_IN_FLIGHT": "0"})
     assert ended.returncode != 0
     assert "max_in_flight" in ended.stderr
+
+
+def test_passwords_are_not_printed() -> None:
+    settings = {
+        "PODIUM_USERS__REDIS__PASSWORD": "open-sesame",
+        "PODIUM_USERS__REDIS__SENTINEL_PASSWORD": "open-sesame",
+        "PODIUM_USERS__REDIS__USERNAME": "shop",
+    }
+    ended = podium("config", "--redis", "rediss://me:open-sesame@cache:6380/2", settings=settings)
+    assert ended.returncode == 0, ended.stderr
+    assert "sesame" not in ended.stdout + ended.stderr
+    for line in ('url = "rediss://me:***@cache:6380/2"', 'password = "***"', 'username = "shop"'):
+        assert f"users.redis.{line}" in ended.stdout, ended.stdout
+    assert 'users.redis.sentinel_password = "***"' in ended.stdout
+    assert "flag --redis" in ended.stdout
+
+
+def test_a_password_of_digits_is_not_told_where_it_is_refused() -> None:
+    ended = podium("config", settings={"PODIUM_USERS__REDIS__PASSWORD": "4711"})
+    assert ended.returncode == 1
+    assert "users.redis.password: must be text; put it in quotes" in ended.stderr
+    assert "4711" not in ended.stderr
+    ended = podium("config", settings={"PODIUM_USERS__REDIS__PASSWORD": '"4711"'})
+    assert (ended.returncode, 'users.redis.password = "***"' in ended.stdout) == (0, True)
+
+
+def test_the_user_stores_mistakes_are_told_at_once() -> None:
+    settings = {
+        "PODIUM_USERS__REDIS__URL": "http://cache",
+        "PODIUM_USERS__REDIS__KEY_PREFIX": "a{b}",
+        "PODIUM_USERS__REDIS__TENANT": "",
+        "PODIUM_USERS__REDIS__TLS_KEY": "key.pem",
+        "PODIUM_USERS__MAX_EVENTS": "0",
+        "PODIUM_LIMITS__MAX_EVENTS": "0",
+    }
+    ended = podium("config", settings=settings)
+    assert ended.returncode == 1
+    for key in ("url", "key_prefix", "tenant", "tls_cert"):
+        assert f"users.redis.{key}: " in ended.stderr, ended.stderr
+    for key in ("users.max_events", "limits.max_events"):
+        assert f"{key}: must lie between" in ended.stderr

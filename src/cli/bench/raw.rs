@@ -109,8 +109,7 @@ impl Raw {
     ) -> Result<Self, String> {
         let limits = config.limits.clone();
         let app = App::load(config.clone()).await.map_err(|e| e.to_string())?;
-        let on_gpu = app.runtime().device().is_gpu();
-        let instances = config.load_options(on_gpu).instances;
+        let instances = config.load_options(app.runtime().device().gpus()).instances;
         let mut inputs = Vec::with_capacity(pool.requests.len());
         for message in &pool.requests {
             let request = rank_request(message.clone(), &limits).map_err(|e| e.to_string())?;
@@ -137,8 +136,12 @@ impl Raw {
     /// Makes the sessions anew, as a start of the server does.
     pub(super) fn renew(&mut self) -> Result<(), String> {
         self.sessions.clear();
-        for _ in 0..self.instances {
-            let session = verified_instance(self.app.runtime(), &self.bundle);
+        let runtime = self.app.runtime();
+        let first = verified_instance(runtime, &self.bundle).map_err(|e| e.to_string())?;
+        self.sessions.push(first);
+        let outputs = self.bundle.manifest.output_names();
+        for number in 1..self.instances {
+            let session = runtime.instance_on(number, &self.bundle.graph, &outputs);
             self.sessions.push(session.map_err(|e| e.to_string())?);
         }
         Ok(())

@@ -99,7 +99,7 @@ impl Bench {
     fn open(args: &TuneArgs, config: &Config) -> Result<Self, String> {
         let bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
         let runtime = Runtime::load(config.runtime_options()).map_err(|e| e.to_string())?;
-        let options = config.load_options(runtime.device().is_gpu());
+        let options = config.load_options(runtime.device().gpus());
         Ok(Self { runtime, bundle, options })
     }
 

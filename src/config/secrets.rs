@@ -1,0 +1,63 @@
+//! What must not be printed.
+
+/// Keys whose values are secrets.
+const SECRETS: [&str; 2] = ["users.redis.password", "users.redis.sentinel_password"];
+
+/// Keys whose values are addresses that may hold a password.
+const ADDRESSES: [&str; 1] = ["users.redis.url"];
+
+/// What stands in a secret's place.
+const HIDDEN: &str = "***";
+
+/// Whether what is wrong with a key's value may not tell the value.
+pub(super) fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key) || ADDRESSES.contains(&key)
+}
+
+/// The value of a key as it may be printed.
+pub(super) fn without_secrets(key: &str, value: &str) -> String {
+    match value {
+        "" => String::new(),
+        _ if SECRETS.contains(&key) => HIDDEN.to_owned(),
+        url if ADDRESSES.contains(&key) => without_password(url),
+        other => other.to_owned(),
+    }
+}
+
+/// A URL whose password is hidden: all between the first colon behind the scheme and the last `@` before the path.
+fn without_password(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = url.split_at(begin);
+    // A password that is not escaped as it should be may hold any character: the last `@` counts.
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{scheme}{name}:{HIDDEN}@{host}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(key: &str, value: &str, want: &str) {
+        assert_eq!(without_secrets(key, value), want);
+    }
+
+    #[test]
+    fn passwords_are_hidden() {
+        check("users.redis.password", "word", "***");
+        check("users.redis.password", "", "");
+        check("users.redis.sentinel_password", "word", "***");
+        check("users.redis.username", "shop", "shop");
+        let key = "users.redis.url";
+        check(key, "", "");
+        check(key, "redis://shop:6379/0", "redis://shop:6379/0");
+        check(key, "redis://me@shop:6379", "redis://me@shop:6379");
+        check(key, "rediss://me:word@shop:6379/1", "rediss://me:***@shop:6379/1");
+        check(key, "redis://:w@r:d/@shop", "redis://:***@shop");
+    }
+}

@@ -1,0 +1,42 @@
+//! What can go wrong with graphs and their runs.
+
+use crate::error_code::ErrorCode;
+
+/// A failure of the runtime.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RuntimeError {
+    /// The library cannot be loaded.
+    #[error(
+        "ONNX Runtime {wanted} or newer cannot be loaded from {path}: {cause}. \
+         Run `scripts/fetch-onnxruntime`, or name a libonnxruntime.so in `runtime.library`"
+    )]
+    Library {
+        /// The oldest version that works.
+        wanted: &'static str,
+        /// Where it was looked for.
+        path: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The device asked for cannot be used.
+    #[error("device `{device}` cannot be used: {cause}. Use `auto` or `cpu`, or mend the driver")]
+    Device {
+        /// The device.
+        device: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// A graph cannot be loaded.
+    #[error("ONNX Runtime refuses the graph: {0}")]
+    Load(String),
+    /// A run failed.
+    #[error("ONNX Runtime failed to run the graph: {0}")]
+    Run(String),
+}
+
+impl RuntimeError {
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::Internal
+    }
+}

@@ -1,0 +1,167 @@
+//! Protobuf's wire format, as far as a graph must be taken apart and put together again.
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// A number.
+    Number(u64),
+    /// Bytes: a text, or a message.
+    Bytes(&'a [u8]),
+    /// A number of fixed width.
+    Fixed,
+}
+
+/// One field of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) number: u64,
+    pub(super) value: Value<'a>,
+    /// The field as it stands in the message, its key included.
+    pub(super) raw: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// The bytes of a field of that number.
+    pub(super) fn bytes(&self, number: u64) -> Option<&'a [u8]> {
+        match self.value {
+            Value::Bytes(bytes) if self.number == number => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of a message in their order; `None` where the bytes are no message.
+pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
+    let mut rest = message;
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let begun = rest;
+        let key = number(&mut rest)?;
+        let value = match key & 7 {
+            0 => Value::Number(number(&mut rest)?),
+            1 => fixed(&mut rest, 8)?,
+            2 => {
+                let length = usize::try_from(number(&mut rest)?).ok()?;
+                let (bytes, after) = rest.split_at_checked(length)?;
+                rest = after;
+                Value::Bytes(bytes)
+            }
+            5 => fixed(&mut rest, 4)?,
+            _ => return None,
+        };
+        let raw = &begun[..begun.len() - rest.len()];
+        fields.push(Field { number: key >> 3, value, raw });
+    }
+    Some(fields)
+}
+
+fn fixed<'a>(rest: &mut &[u8], width: usize) -> Option<Value<'a>> {
+    *rest = rest.get(width..)?;
+    Some(Value::Fixed)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let mut all = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        all |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(all);
+        }
+    }
+    None
+}
+
+/// A message that is being written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Message(Vec<u8>);
+
+impl Message {
+    /// A message of one text, the first field.
+    pub(super) fn named(name: &str) -> Self {
+        Self::default().text(1, name)
+    }
+
+    /// The same with a text.
+    pub(super) fn text(self, number: u64, text: &str) -> Self {
+        self.bytes(number, text.as_bytes())
+    }
+
+    /// The same with a message.
+    pub(super) fn message(self, number: u64, message: &Self) -> Self {
+        self.bytes(number, &message.0)
+    }
+
+    /// The same with bytes.
+    pub(super) fn bytes(mut self, number: u64, bytes: &[u8]) -> Self {
+        self.varint(number << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// The same with a number.
+    pub(super) fn number(mut self, number: u64, value: u64) -> Self {
+        self.varint(number << 3);
+        self.varint(value);
+        self
+    }
+
+    /// The same with a field of another message.
+    pub(super) fn field(mut self, field: &Field<'_>) -> Self {
+        self.0.extend_from_slice(field.raw);
+        self
+    }
+
+    /// The bytes.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let inner = Message::named("x").number(3, u64::MAX);
+        let message = Message::default().number(1, 300).message(200, &inner).finish();
+        let read = fields(&message).unwrap();
+        assert_eq!(read[0].value, Value::Number(300));
+        assert_eq!((read[1].number, read[1].bytes(200)), (200, Some(inner.finish().as_slice())));
+        assert_eq!(read[1].bytes(7), None);
+        let copy = read.iter().fold(Message::default(), |copy, field| copy.field(field));
+        assert_eq!(copy.finish(), message);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_message() {
+        let message = Message::named("a text").finish();
+        assert!((1..message.len()).all(|length| fields(&message[..length]).is_none()));
+        assert_eq!(fields(&[0x0b]), None);
+        assert_eq!(fields(&[0xff; 12]), None);
+        assert_eq!(fields(&[9, 1, 2, 3, 4, 5, 6, 7, 8, 13, 1, 2, 3, 4]).unwrap().len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(fields) = fields(&bytes) {
+                let copy = fields.iter().fold(Message::default(), |copy, field| copy.field(field));
+                prop_assert_eq!(copy.finish(), bytes);
+            }
+        }
+    }
+}
