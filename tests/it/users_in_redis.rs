@@ -108,7 +108,9 @@ async fn ten_thousand_first_requests_are_one_run_of_the_encoder() {
     let redis = RedisServer::start();
     let settings = [
         ("USERS__REDIS__URL", redis.url()),
+        // More at once than this machine reads in 50 ms, and that is not what is tested.
         ("USERS__REDIS__READ_TIMEOUT", "20s".to_owned()),
+        ("USERS__REDIS__WRITE_TIMEOUT", "20s".to_owned()),
         ("SERVER__MAX_IN_FLIGHT", "20000".to_owned()),
         ("SERVER__MAX_DEADLINE", "100s".to_owned()),
         ("BATCHING__MAX_QUEUE_SIZE", "20000".to_owned()),

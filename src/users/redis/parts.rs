@@ -33,7 +33,7 @@ pub(super) struct Parts {
     pub(super) scripts: Scripts,
     /// Places for embeddings on their way to Redis.
     pub(super) keeping: Arc<Semaphore>,
-    /// These embeddings: they are computed, and Redis does not have them yet.
+    /// These embeddings: they are computed, and Redis does not have them yet, or did not take them.
     pub(super) on_the_way: DashMap<UserKey, StoredEmbedding>,
 }
 

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// How long a computed embedding is at hand that Redis did not take.
+const KEPT_IN_PLACE_OF_REDIS: Duration = Duration::from_secs(1);
+
 /// Keeps events and embeddings in Redis, and copies of those that are asked for at hand.
 pub struct RedisStore {
     parts: Arc<Parts>,
@@ -65,7 +68,10 @@ impl UserStore for RedisStore {
                 let parts = Arc::clone(&self.parts);
                 parts.on_the_way.insert(key.clone(), embedding.clone());
                 tokio::spawn(async move {
-                    parts.keep_computed(&key, &embedding).await;
+                    if parts.keep_computed(&key, &embedding).await.is_err() {
+                        // Until Redis takes one, it is not to be computed by every request anew.
+                        tokio::time::sleep(KEPT_IN_PLACE_OF_REDIS).await;
+                    }
                     parts.on_the_way.remove_if(&key, |_, newest| *newest == embedding);
                     drop(place);
                 });

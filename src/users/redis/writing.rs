@@ -122,16 +122,25 @@ impl Parts {
         Ok(answer == Value::Int(1))
     }
 
-    /// Stores an embedding that was computed here, where there is room on the way.
-    pub(super) async fn keep_computed(&self, key: &UserKey, embedding: &StoredEmbedding) {
+    /// Stores an embedding that was computed here, unless its history is another one by now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn keep_computed(
+        &self,
+        key: &UserKey,
+        embedding: &StoredEmbedding,
+    ) -> Result<(), StoreError> {
         match self.store(key, embedding).await {
             Ok(true) => count(&self.counters.embeddings_written),
             Ok(false) => count(&self.counters.embeddings_dropped),
             Err(error) => {
                 count(&self.counters.embeddings_dropped);
                 tracing::debug!(%error, "an embedding could not be stored");
+                return Err(error);
             }
         }
+        Ok(())
     }
 
     /// Stores embeddings that were computed elsewhere.
