@@ -1,11 +1,14 @@
 """Measures what the user store costs: `scripts/bench-users --help` says more.
 
-Every figure is of this run: a Redis of its own, servers started one after another, the settings in turn within each repetition.
+Every figure is of this run: a Redis of its own, servers started one after another, the settings in turn within each
+repetition.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import json
 import random
 import statistics
@@ -91,7 +94,7 @@ def bench(setting: str, redis: Redis, folder: Path, args: argparse.Namespace) ->
     inline = ["--inline-embedding"] if setting == "inline embedding" else []
     before = redis.info()
     ended = serving.podium(
-        "bench", "--config", configuration(folder, setting, redis), "--candidates", 200, "--no-raw", "--repeat", 1,
+        "bench", "--config", configuration(folder, setting, redis), "--candidates", "200", "--no-raw", "--repeat", "1",
         "--concurrency", "1,32", "--duration", args.duration, "--warmup", "1s", "--quiet", "2s", *inline,
         "--json", told, timeout=600,
     )  # fmt: skip
@@ -121,13 +124,16 @@ def compare(redis: Redis, folder: Path, args: argparse.Namespace) -> None:
             all_figures[setting].append(bench(setting, redis, folder, args))
     for load in ("1 caller", "32 callers"):
         print(f"\n## {load}\n")
-        print("| user's side | answers/s | p50 ms | p99 ms | p50 added, µs | p99 added, µs | CPU µs besides the model's |")
+        print(
+            "| user's side | answers/s | p50 ms | p99 ms | p50 added, µs | p99 added, µs | CPU µs besides the model's |"
+        )
         print("|---|---:|---:|---:|---:|---:|---:|")
         plain = [figures[load] for figures in all_figures["inline embedding"]]
         for setting in SETTINGS:
             own = [figures[load] for figures in all_figures[setting]]
             added = {
-                name: [(a[name] - b[name]) * 1000 for a, b in zip(own, plain, strict=True)] for name in ("p50_ms", "p99_ms")
+                name: [(a[name] - b[name]) * 1000 for a, b in zip(own, plain, strict=True)]
+                for name in ("p50_ms", "p99_ms")
             }
             cells = [middle([figures[name] for figures in own]) for name in ("answers_per_s", "p50_ms", "p99_ms")]
             cells += [middle(added["p50_ms"]), middle(added["p99_ms"])]
@@ -150,7 +156,9 @@ def started(folder: Path, redis: Redis, **settings: str) -> Iterator[tuple[servi
 
 def request(client: Client, user: str, candidates: int) -> dict[str, Any]:
     """Returns the fields of a Rank for a user: the bundled example's context and first candidates."""
-    example = client.method("podium.v1.InfoService", "GetExample")(client.message("GetExampleRequest"), timeout=20).request
+    example = client.method("podium.v1.InfoService", "GetExample")(
+        client.message("GetExampleRequest"), timeout=20
+    ).request
     return {
         "user": {"id": user},
         "context": list(example.context),
@@ -160,9 +168,6 @@ def request(client: Client, user: str, candidates: int) -> dict[str, Any]:
 
 def household_ids() -> list[str]:
     """Returns the users whose histories the bundle ships."""
-    import csv
-    import gzip
-
     with gzip.open(ROOT / "models" / ENCODER / "1" / "histories.csv.gz", "rt", encoding="utf-8") as rows:
         return sorted({row["user"] for row in csv.DictReader(rows)})
 
@@ -186,10 +191,12 @@ def round_trips(redis: Redis, folder: Path) -> None:
     probes = since(after, before, "cmdstat_ping")
     packets = since(after, before, "total_reads_processed") - probes
     print(f"\n## Round trips, over {count} Ranks one after another\n")
-    print(f"HMGET {since(after, before, 'cmdstat_hmget') / count:.3f} and GET {since(after, before, 'cmdstat_get') / count:.3f} a Rank;")
+    asked = {name: since(after, before, f"cmdstat_{name.lower()}") / count for name in ("HMGET", "GET")}
+    print(f"HMGET {asked['HMGET']:.3f} and GET {asked['GET']:.3f} a Rank;")
     print(f"messages that Redis read, probes left out: {packets / count:.3f} a Rank.")
     runs = rows_after[ENCODER] - rows[ENCODER]
-    print(f"Encoder runs: {runs} for {count} Ranks, after {rows[ENCODER]} for the first {len(users)}; {reads} records read.")
+    print(f"Encoder runs: {runs} for {count} Ranks, after {rows[ENCODER]} for the first {len(users)};")
+    print(f"{reads} records read.")
 
 
 def memory(redis: Redis, folder: Path, count: int) -> None:
@@ -206,7 +213,9 @@ def memory(redis: Redis, folder: Path, count: int) -> None:
                     {"user_id": f"user-{number:08}", "values": [draw.uniform(-1, 1) for _ in range(length)]}
                     for number in range(first, min(first + 500, count))
                 ]
-                yield client.message("PutEmbeddingsRequest", encoder_name=ENCODER, encoder_version=1, embeddings=embeddings)
+                yield client.message(
+                    "PutEmbeddingsRequest", encoder_name=ENCODER, encoder_version=1, embeddings=embeddings
+                )
 
         begun = time.monotonic()
         stored = client.method("podium.v1.UserService", "PutEmbeddings")(batches(), timeout=600).stored
@@ -229,7 +238,9 @@ def memory(redis: Redis, folder: Path, count: int) -> None:
     print(f"\n## Memory of {count} embeddings of {length} float32, {4 * length} bytes each\n")
     print(f"Stored by PutEmbeddings: {stored} in {seconds:.1f} s, the client's drawing of numbers included.")
     print(f"In Redis: {in_redis / count:.0f} bytes each, {in_redis / count * 1e6 / 2**30:.2f} GiB a million.")
-    print(f"At hand in the server: {at_hand / count:.0f} bytes each, {at_hand / count * 1e6 / 2**30:.2f} GiB a million.")
+    print(
+        f"At hand in the server: {at_hand / count:.0f} bytes each, {at_hand / count * 1e6 / 2**30:.2f} GiB a million."
+    )
 
 
 def resident_bytes(running: serving.Server) -> int:
