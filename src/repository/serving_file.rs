@@ -169,8 +169,10 @@ impl ServingSpec {
 mod tests {
     use super::*;
 
+    type Said<'a> = (Live, &'a [(&'a str, u64)], LoadWhich);
+
     #[track_caller]
-    fn check(text: &str, want: Result<(Live, &[(&str, u64)], LoadWhich), &[&str]>) {
+    fn check(text: &str, want: Result<Said<'_>, &[&str]>) {
         let got = ServingFile::parse(text).map(|file| {
             let spec = file.of(&ModelName::parse("shop").unwrap());
             (spec.live, spec.labels, spec.load)
