@@ -143,7 +143,7 @@ async fn feature_types(
         let version = match &model.selector {
             Some(Selector::Version(version)) => known.version == *version,
             Some(Selector::Label(label)) => known.labels.contains(label),
-            None => true,
+            None => known.live,
         };
         known.name == model.name && version
     };

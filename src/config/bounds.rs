@@ -147,6 +147,13 @@ impl ModelsSection {
                 faults.push(ConfigFault { key, wrong: wrong.to_owned() });
             }
         };
+        let interval = self.poll_interval;
+        let fits = Duration::from_millis(100)..=Duration::from_secs(3600);
+        need(
+            interval.is_zero() || fits.contains(&interval),
+            "models.poll_interval".to_owned(),
+            "must lie between 100ms and 1h, or be 0s: the repository is then read at the start only",
+        );
         let is_name = |name: &str| ModelName::parse(name).is_some();
         need(
             is_name(&self.default),

@@ -49,6 +49,9 @@ pub struct ModelsSection {
     pub batching: BTreeMap<String, BatchingSpec>,
     /// Catalogues that stand outside of the bundles: a CSV file by model, plain or `.gz`.
     pub catalogues: BTreeMap<String, PathBuf>,
+    /// How often the repository is looked at while the server serves; 0: only at the start.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
 }
 
 impl Default for ModelsSection {
@@ -59,6 +62,7 @@ impl Default for ModelsSection {
             labels: BTreeMap::new(),
             batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
+            poll_interval: Duration::from_secs(2),
         }
     }
 }

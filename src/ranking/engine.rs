@@ -153,12 +153,12 @@ impl Engine {
         }
     }
 
-    /// The user encoder of that name; in its highest version, where none is said.
+    /// The user encoder of that name; in its live version, where none is said.
     ///
     /// # Errors
     /// [`RankError::Serving`] when there is none, [`RankError::Invalid`] when it is a ranker.
     pub fn encoder(&self, name: &str, version: Option<u64>) -> Result<Arc<Encoder>, RankError> {
-        let selector = version.map_or(Selector::Latest, Selector::Version);
+        let selector = version.map_or(Selector::Live, Selector::Version);
         match self.parts.registry.resolve(name, &selector)?.as_ref() {
             Model::Encoder(encoder) => Ok(Arc::clone(encoder)),
             Model::Ranker(_) => {

@@ -25,7 +25,7 @@ use crate::{
 const DEFAULT_EMBEDDING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A published version.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Model {
     /// Turns a history into an embedding.
     Encoder(Arc<Encoder>),
@@ -47,6 +47,14 @@ impl Model {
         match self {
             Self::Encoder(_) => Role::UserEncoder,
             Self::Ranker(_) => Role::Ranker,
+        }
+    }
+
+    /// Whether nobody else holds it: no registry, no request, and of an encoder no ranker.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Encoder(encoder) => Arc::strong_count(encoder) == 1,
+            Self::Ranker(ranker) => Arc::strong_count(ranker) == 1,
         }
     }
 }

@@ -111,7 +111,11 @@ fn id_of(path: &Path) -> Option<ModelId> {
     Some(ModelId { name, version })
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, Fault> {
+/// Reads the manifest of a bundle's directory, and nothing else of it.
+///
+/// # Errors
+/// A [`Fault`] that says what is wrong with it.
+pub fn read_manifest(path: &Path) -> Result<Manifest, Fault> {
     let text = fs::read_to_string(path.join(MANIFEST)).map_err(|cause| {
         let fix = "put the manifest there; docs/bundle.md describes it";
         Fault::new(MANIFEST, format!("cannot be read: {cause}"), fix)

@@ -41,6 +41,14 @@ pub enum RepositoryError {
         /// What went wrong.
         cause: std::io::Error,
     },
+    /// Nothing is left of what was there.
+    #[error(
+        "no bundle is left in the model repository {path}; it is taken for one that is out of reach, and what is loaded goes on. Put the bundles back, or stop the server"
+    )]
+    Vanished {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The path is no `<name>/<version>` directory.
     #[error(
         "{path} is not a bundle: its last two parts must be a model's name ({rule}) and a positive whole number",

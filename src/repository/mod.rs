@@ -6,13 +6,15 @@ mod error;
 mod golden;
 mod manifest;
 mod scan;
+mod serving_file;
+mod stamp;
 mod tables;
 mod template;
 mod verify;
 mod verify_texts;
 
 pub use batching_spec::BatchingSpec;
-pub use bundle::{Bundle, CatalogueFile};
+pub use bundle::{Bundle, CatalogueFile, read_manifest};
 pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
@@ -21,6 +23,8 @@ pub use manifest::{
     UserItemStat, VocabularySpec,
 };
 pub use scan::{Found, scan};
+pub use serving_file::{Live, LoadWhich, SERVING_FILE, ServingFile, ServingSpec};
+pub use stamp::Stamp;
 pub use tables::{HISTORY_COLUMNS, open_text, read_lines, read_table};
 pub use template::{Piece, QUERY};
 pub use verify::verify;

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    repository::error::RepositoryError,
+    repository::{error::RepositoryError, stamp::Stamp},
 };
 
 /// A directory that claims to be a bundle.
@@ -17,6 +17,8 @@ pub struct Found {
     pub id: ModelId,
     /// The directory.
     pub path: PathBuf,
+    /// What it looks like.
+    pub stamp: Stamp,
 }
 
 /// Lists the `<name>/<version>` directories below `root` that hold a manifest, by name and then by version as a number.
@@ -32,13 +34,18 @@ pub fn scan(root: &Path) -> Result<Vec<Found>, RepositoryError> {
         let Some(name) = ModelName::parse(&name) else {
             continue;
         };
-        for (version, path) in directories(&path).map_err(unreadable)? {
+        let versions = match directories(&path) {
+            // It was there a moment ago: somebody takes the model away.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+            versions => versions.map_err(unreadable)?,
+        };
+        for (version, path) in versions {
             let Some(version) = Version::parse(&version) else {
                 continue;
             };
             if path.join("model.toml").exists() {
                 let id = ModelId { name: name.clone(), version };
-                found.push(Found { id, path });
+                found.push(Found { id, stamp: Stamp::of(&path), path });
             }
         }
     }

@@ -53,16 +53,24 @@ pub struct ModelHandle {
     queue: ModelQueue,
 }
 
-impl ModelHandle {
-    /// Holds the bundle's manifest against its graph, starts its instances and measures what runs cost: takes as long as
-    /// optimising the graph and some dozen runs do.
+/// A version whose sessions are there, and have never run.
+pub struct ColdModel<'a> {
+    runtime: &'a Runtime,
+    bundle: &'a Bundle,
+    options: &'a LoadOptions,
+    batching: BatchOptions,
+    instances: Vec<Box<dyn ModelInstance>>,
+}
+
+impl<'a> ColdModel<'a> {
+    /// Holds the bundle's manifest against its graph and makes its sessions: takes as long as optimising the graph does.
     ///
     /// # Errors
     /// [`ServingError::Repository`] with all faults, or [`ServingError::Runtime`].
     pub fn load(
-        runtime: &Runtime,
-        bundle: &Bundle,
-        options: &LoadOptions,
+        runtime: &'a Runtime,
+        bundle: &'a Bundle,
+        options: &'a LoadOptions,
     ) -> Result<Self, ServingError> {
         let mut instances = vec![verified_instance(runtime, bundle)?];
         let outputs = bundle.manifest.output_names();
@@ -70,6 +78,15 @@ impl ModelHandle {
         for number in 1..batching.instances {
             instances.push(runtime.instance_on(number, &bundle.graph, &outputs)?);
         }
+        Ok(Self { runtime, bundle, options, batching, instances })
+    }
+
+    /// Measures what runs cost, which warms the sessions up, and starts their threads: takes as long as some dozen runs do.
+    ///
+    /// # Errors
+    /// [`ServingError::Thread`].
+    pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
+        let Self { runtime, bundle, options, batching, mut instances } = self;
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();
         let layout = batch_layout(bundle);
@@ -93,12 +110,26 @@ impl ModelHandle {
         };
         let queue = ModelQueue::start(setup, instances, &options.turns)
             .map_err(|cause| ServingError::Thread { model: model.clone(), cause })?;
-        Ok(Self {
+        Ok(ModelHandle {
             id: bundle.id.clone(),
             manifest: bundle.manifest.clone(),
             device: runtime.device().to_string(),
             queue,
         })
+    }
+}
+
+impl ModelHandle {
+    /// Loads a version and warms it up.
+    ///
+    /// # Errors
+    /// Those of [`ColdModel::load`] and [`ColdModel::warm_up`].
+    pub fn load(
+        runtime: &Runtime,
+        bundle: &Bundle,
+        options: &LoadOptions,
+    ) -> Result<Self, ServingError> {
+        ColdModel::load(runtime, bundle, options)?.warm_up()
     }
 
     /// The model and its version.

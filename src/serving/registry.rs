@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -15,39 +16,115 @@ use crate::{
 /// The label of the highest published version of each model.
 pub const LATEST: &str = "latest";
 
+/// Versions by model and label.
+pub type Labels = BTreeMap<String, BTreeMap<String, u64>>;
+
 /// Which version of a model is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Selector {
-    /// The highest.
+    /// The live one: the highest, unless `serving.toml` says otherwise.
     #[default]
-    Latest,
+    Live,
     /// This one.
     Version(u64),
     /// The one that has this label.
     Label(String),
 }
 
+/// What leads to a version without naming it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The model.
+    pub model: ModelName,
+    /// The label; none: requests that name neither version nor label.
+    pub label: Option<Arc<str>>,
+}
+
+impl Route {
+    /// That of requests which name neither version nor label.
+    pub fn live(model: &ModelName) -> Self {
+        Self { model: model.clone(), label: None }
+    }
+
+    /// That of a label.
+    pub fn label(model: &ModelName, label: &str) -> Self {
+        Self { model: model.clone(), label: Some(label.into()) }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            None => self.model.fmt(f),
+            Some(label) => write!(f, "{}@{label}", self.model),
+        }
+    }
+}
+
 /// The published versions of all models; `T` is whatever the pipeline needs of one.
 ///
-/// A reader takes one pointer and sees either all of a publication or nothing of it.
+/// A reader takes one pointer and sees either all of a change or nothing of it.
 #[derive(Debug)]
 pub struct Registry<T> {
-    published: ArcSwap<BTreeMap<ModelName, BTreeMap<Version, Arc<T>>>>,
-    labels: BTreeMap<String, BTreeMap<String, u64>>,
+    published: ArcSwap<Published<T>>,
     writer: Mutex<()>,
 }
 
-impl<T> Registry<T> {
-    /// Makes an empty registry; `labels` name versions by model and label.
-    pub fn new(labels: BTreeMap<String, BTreeMap<String, u64>>) -> Self {
-        Self { published: ArcSwap::default(), labels, writer: Mutex::new(()) }
-    }
+#[derive(Debug)]
+struct Published<T> {
+    versions: BTreeMap<ModelName, BTreeMap<Version, Arc<T>>>,
+    routes: BTreeMap<Route, Version>,
+}
 
+impl<T> Clone for Published<T> {
+    fn clone(&self) -> Self {
+        Self { versions: self.versions.clone(), routes: self.routes.clone() }
+    }
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        let nothing = Published { versions: BTreeMap::new(), routes: BTreeMap::new() };
+        Self { published: ArcSwap::from_pointee(nothing), writer: Mutex::new(()) }
+    }
+}
+
+impl<T> Registry<T> {
     /// Publishes a version; from then on it is found.
     pub fn publish(&self, id: ModelId, model: Arc<T>) {
+        self.change(|all| {
+            all.versions.entry(id.name).or_default().insert(id.version, model);
+        });
+    }
+
+    /// Takes a version back: nobody finds it any more, who has it keeps it.
+    pub fn retire(&self, id: &ModelId) -> Option<Arc<T>> {
+        let mut retired = None;
+        self.change(|all| {
+            if let Some(versions) = all.versions.get_mut(&id.name) {
+                retired = versions.remove(&id.version);
+                if versions.is_empty() {
+                    all.versions.remove(&id.name);
+                }
+            }
+        });
+        retired
+    }
+
+    /// Leads a route to a version, published or not; to none: live requests go to the highest version, the label is unknown.
+    pub fn lead(&self, route: Route, to: Option<Version>) {
+        self.change(|all| {
+            match to {
+                Some(version) => all.routes.insert(route, version),
+                None => all.routes.remove(&route),
+            };
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Published<T>)) {
         let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.published.load().as_ref().clone();
-        all.entry(id.name).or_default().insert(id.version, model);
+        change(&mut all);
         self.published.store(Arc::new(all));
     }
 
@@ -57,41 +134,27 @@ impl<T> Registry<T> {
     /// [`ServingError`]: unknown model, version or label.
     pub fn resolve(&self, name: &str, selector: &Selector) -> Result<Arc<T>, ServingError> {
         let published = self.published.load();
-        let versions =
-            ModelName::parse(name).and_then(|name| published.get(&name)).ok_or_else(|| {
-                ServingError::UnknownModel {
-                    name: name.to_owned(),
-                    known: joined(published.keys()),
-                }
-            })?;
-        let unknown_version = |version| ServingError::UnknownVersion {
-            name: name.to_owned(),
-            version,
-            known: joined(versions.keys()),
-        };
+        let found = ModelName::parse(name)
+            .and_then(|name| Some((published.versions.get(&name)?, name)))
+            .ok_or_else(|| ServingError::UnknownModel {
+                name: name.to_owned(),
+                known: joined(published.versions.keys()),
+            });
+        let (versions, model) = found?;
         let version = match selector {
-            Selector::Latest => None,
-            Selector::Version(version) => Some(*version),
+            Selector::Live => published.routes.get(&Route::live(&model)).copied(),
+            Selector::Version(version) => Some(Version(*version)),
             Selector::Label(label) if label == LATEST => None,
-            Selector::Label(label) => Some(self.labelled(name, label)?),
+            Selector::Label(label) => Some(published.labelled(&model, label)?),
         };
         let found = match version {
             None => versions.last_key_value().map(|(_, model)| model),
-            Some(version) => versions.get(&Version(version)),
+            Some(version) => versions.get(&version),
         };
-        found.cloned().ok_or_else(|| unknown_version(version.unwrap_or(0)))
-    }
-
-    fn labelled(&self, name: &str, label: &str) -> Result<u64, ServingError> {
-        let labels = self.labels.get(name);
-        labels.and_then(|labels| labels.get(label)).copied().ok_or_else(|| {
-            ServingError::UnknownLabel {
-                name: name.to_owned(),
-                label: label.to_owned(),
-                known: joined(
-                    labels.into_iter().flat_map(|l| l.keys().cloned()).chain([LATEST.to_owned()]),
-                ),
-            }
+        found.cloned().ok_or_else(|| ServingError::UnknownVersion {
+            name: name.to_owned(),
+            version: version.map_or(0, |version| version.0),
+            known: joined(versions.keys()),
         })
     }
 
@@ -108,20 +171,50 @@ impl<T> Registry<T> {
                 })
                 .collect::<Vec<_>>()
         };
-        published.iter().flat_map(of_model).collect()
+        published.versions.iter().flat_map(of_model).collect()
+    }
+
+    /// Where every route leads.
+    pub fn routes(&self) -> BTreeMap<Route, Version> {
+        self.published.load().routes.clone()
     }
 
     /// The labels that name a published version, [`LATEST`] first.
     pub fn labels(&self, id: &ModelId) -> Vec<String> {
         let published = self.published.load();
-        let highest = published.get(&id.name).and_then(|all| all.last_key_value());
-        let latest = highest.filter(|(version, _)| **version == id.version);
-        let named = self.labels.get(id.name.as_str()).into_iter().flatten();
-        latest
-            .map(|_| LATEST.to_owned())
-            .into_iter()
-            .chain(named.filter(|(_, v)| **v == id.version.0).map(|(label, _)| label.clone()))
-            .collect()
+        let latest = (published.highest(&id.name) == Some(id.version)).then(|| LATEST.to_owned());
+        let named = published
+            .routes
+            .iter()
+            .filter(|(route, version)| route.model == id.name && **version == id.version);
+        let labels = named.filter_map(|(route, _)| route.label.as_deref().map(str::to_owned));
+        latest.into_iter().chain(labels).collect()
+    }
+
+    /// Whether a version answers requests that name neither version nor label.
+    pub fn is_live(&self, id: &ModelId) -> bool {
+        let published = self.published.load();
+        let led = published.routes.get(&Route::live(&id.name)).copied();
+        led.or_else(|| published.highest(&id.name)) == Some(id.version)
+    }
+}
+
+impl<T> Published<T> {
+    fn highest(&self, name: &ModelName) -> Option<Version> {
+        self.versions.get(name)?.last_key_value().map(|(version, _)| *version)
+    }
+
+    fn labelled(&self, model: &ModelName, label: &str) -> Result<Version, ServingError> {
+        let found = self.routes.get(&Route::label(model, label)).copied();
+        found.ok_or_else(|| {
+            let own = self.routes.keys().filter(|route| route.model == *model);
+            let labels = own.filter_map(|route| route.label.as_deref());
+            ServingError::UnknownLabel {
+                name: model.to_string(),
+                label: label.to_owned(),
+                known: joined(labels.chain([LATEST])),
+            }
+        })
     }
 }
 
@@ -136,30 +229,41 @@ fn joined<T: ToString>(all: impl Iterator<Item = T>) -> String {
 mod tests {
     use super::*;
 
+    fn name() -> ModelName {
+        ModelName::parse("m").unwrap()
+    }
+
+    fn id(version: u64) -> ModelId {
+        ModelId { name: name(), version: Version(version) }
+    }
+
     fn registry() -> Registry<u64> {
-        let labels =
-            [("m".to_owned(), BTreeMap::from([("stable".to_owned(), 9), ("gone".to_owned(), 8)]))];
-        let registry = Registry::new(labels.into());
+        let registry = Registry::default();
         for version in [10, 9, 2] {
-            let name = ModelName::parse("m").unwrap();
-            let id = ModelId { name, version: Version(version) };
-            registry.publish(id, Arc::new(version));
+            registry.publish(id(version), Arc::new(version));
         }
+        registry.lead(Route::label(&name(), "stable"), Some(Version(9)));
+        registry.lead(Route::label(&name(), "gone"), Some(Version(8)));
         registry
     }
 
     #[track_caller]
-    fn check(name: &str, selector: Selector, want: Result<u64, &str>) {
-        match (registry().resolve(name, &selector), want) {
+    fn check_in(registry: &Registry<u64>, name: &str, selector: Selector, want: Result<u64, &str>) {
+        match (registry.resolve(name, &selector), want) {
             (Ok(got), Ok(want)) => assert_eq!(*got, want),
             (Err(got), Err(want)) => assert!(got.to_string().contains(want), "{got}"),
             (got, want) => panic!("{got:?} is not {want:?}"),
         }
     }
 
+    #[track_caller]
+    fn check(name: &str, selector: Selector, want: Result<u64, &str>) {
+        check_in(&registry(), name, selector, want);
+    }
+
     #[test]
     fn a_selector_finds_its_version() {
-        check("m", Selector::Latest, Ok(10));
+        check("m", Selector::Live, Ok(10));
         check("m", Selector::Version(2), Ok(2));
         check("m", Selector::Label("stable".into()), Ok(9));
         check("m", Selector::Label("latest".into()), Ok(10));
@@ -174,7 +278,36 @@ mod tests {
             Err("no label `canary`; its labels are: gone, stable, latest"),
         );
         check("m", Selector::Label("gone".into()), Err("version 8"));
-        check("n", Selector::Latest, Err("loaded are: m"));
-        check("../m", Selector::Latest, Err("not loaded"));
+        check("n", Selector::Live, Err("loaded are: m"));
+        check("../m", Selector::Live, Err("not loaded"));
+    }
+
+    #[test]
+    fn live_is_where_its_route_leads() {
+        let registry = registry();
+        assert!(registry.is_live(&id(10)) && !registry.is_live(&id(9)));
+        registry.lead(Route::live(&name()), Some(Version(9)));
+        check_in(&registry, "m", Selector::Live, Ok(9));
+        check_in(&registry, "m", Selector::Label("latest".into()), Ok(10));
+        assert!(registry.is_live(&id(9)) && !registry.is_live(&id(10)));
+        assert_eq!(registry.labels(&id(9)), ["stable"]);
+        assert_eq!(registry.labels(&id(10)), ["latest"]);
+        registry.lead(Route::live(&name()), Some(Version(11)));
+        check_in(&registry, "m", Selector::Live, Err("version 11; loaded are: 2, 9, 10"));
+        registry.lead(Route::live(&name()), None);
+        check_in(&registry, "m", Selector::Live, Ok(10));
+    }
+
+    #[test]
+    fn who_has_a_retired_version_keeps_it() {
+        let registry = registry();
+        let held = registry.resolve("m", &Selector::Version(10)).unwrap();
+        drop(registry.retire(&id(10)));
+        check_in(&registry, "m", Selector::Live, Ok(9));
+        assert_eq!((*held, Arc::strong_count(&held)), (10, 1));
+        registry.retire(&id(9));
+        registry.retire(&id(2));
+        assert!(registry.retire(&id(2)).is_none());
+        check_in(&registry, "m", Selector::Live, Err("loaded are: none"));
     }
 }

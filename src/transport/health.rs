@@ -1,5 +1,7 @@
 //! `grpc.health.v1`: the server as a whole, its services, and each model as `model/<name>`.
 
+use std::collections::BTreeMap;
+
 use futures::{Stream, StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
@@ -17,24 +19,34 @@ const SERVICES: [&str; 4] =
     ["", "podium.v1.RankService", "podium.v1.InfoService", "podium.v1.UserService"];
 
 /// Tells who asks how the server is.
-#[derive(Clone)]
 pub(super) struct Health {
     reporter: HealthReporter,
-    models: Vec<String>,
+    /// Whether each model serves, as last told.
+    models: BTreeMap<String, bool>,
 }
 
 impl Health {
-    /// Everything that is loaded serves.
-    pub(super) async fn serving(models: Vec<String>, failed: Vec<String>) -> Self {
-        let health = Self { reporter: HealthReporter::new(), models };
-        for name in health.names() {
+    /// The server's own services serve; of models nothing is known yet.
+    pub(super) async fn serving() -> Self {
+        let health = Self { reporter: HealthReporter::new(), models: BTreeMap::new() };
+        for name in SERVICES {
             health.reporter.set_service_status(name, ServingStatus::Serving).await;
         }
-        for name in failed.iter().filter(|name| !health.models.contains(name)) {
-            let name = format!("model/{name}");
-            health.reporter.set_service_status(name, ServingStatus::NotServing).await;
-        }
         health
+    }
+
+    /// Tells which models serve and which do not; those that are not named any more are unknown from now on.
+    pub(super) async fn tell(&mut self, models: BTreeMap<String, bool>) {
+        for (name, serves) in
+            models.iter().filter(|(name, now)| self.models.get(*name) != Some(now))
+        {
+            let status = if *serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+            self.reporter.set_service_status(of_model(name), status).await;
+        }
+        for gone in self.models.keys().filter(|name| !models.contains_key(*name)) {
+            self.reporter.clear_service_status(&of_model(gone)).await;
+        }
+        self.models = models;
     }
 
     /// The service that answers; streams of those who watch what is not there end with `draining`.
@@ -58,8 +70,13 @@ impl Health {
 
     fn names(&self) -> Vec<String> {
         let services = SERVICES.iter().map(|name| (*name).to_owned());
-        services.chain(self.models.iter().map(|name| format!("model/{name}"))).collect()
+        services.chain(self.models.keys().map(|name| of_model(name))).collect()
     }
+}
+
+/// The name under which a model is asked for.
+fn of_model(name: &str) -> String {
+    format!("model/{name}")
 }
 
 /// Tonic's health service, but for those who watch what is not there: the protocol tells them so and lets them wait.

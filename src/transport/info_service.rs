@@ -1,6 +1,6 @@
 //! `podium.v1.InfoService`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
@@ -9,6 +9,7 @@ use crate::{
     ids::ModelId,
     ranking::{Engine, FeatureDescription, FeatureScope, Model, RankError, Ranker},
     repository::Role,
+    serving::{Life, Lives, State},
     transport::{
         convert::{model_choice, request_message},
         flow::FlowOptions,
@@ -25,6 +26,7 @@ pub(super) struct InfoApi {
     pub(super) limits: Limits,
     pub(super) flow: FlowOptions,
     pub(super) onnxruntime_build: String,
+    pub(super) lives: Arc<Lives>,
 }
 
 #[tonic::async_trait]
@@ -33,19 +35,17 @@ impl InfoService for InfoApi {
         &self,
         _request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
-        let registry = self.engine.registry();
-        let models = registry.all();
-        let models = models.iter().map(|(id, model)| model_info(id, model, registry.labels(id)));
         let usage = Usage::now();
         Ok(Response::new(pb::GetServerInfoResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             onnxruntime_build: self.onnxruntime_build.clone(),
             limits: Some(limits_message(&self.limits, &self.flow)),
-            models: models.collect(),
+            models: self.models(),
             default_model: self.engine.default_model().to_owned(),
             process_cpu_us: usage.cpu_us,
             process_peak_rss_bytes: usage.peak_rss_bytes,
             user_store: Some(user_store_info(self.engine.users())),
+            repository_fault: self.lives.fault().unwrap_or_default(),
         }))
     }
 
@@ -77,6 +77,25 @@ impl InfoService for InfoApi {
 }
 
 impl InfoApi {
+    /// The published versions, and those others that have a life.
+    fn models(&self) -> Vec<pb::ModelInfo> {
+        let registry = self.engine.registry();
+        let mut all: BTreeMap<ModelId, pb::ModelInfo> = self
+            .lives
+            .all()
+            .into_iter()
+            .map(|(id, life)| (id.clone(), not_loaded(&id, &life)))
+            .collect();
+        for (id, model) in registry.all() {
+            let info = pb::ModelInfo {
+                live: registry.is_live(&id),
+                ..model_info(&id, &model, registry.labels(&id))
+            };
+            all.insert(id, info);
+        }
+        all.into_values().collect()
+    }
+
     fn ranker(&self, model: Option<pb::ModelSelector>) -> Result<Arc<Ranker>, Status> {
         let ranker = self.engine.ranker(&model_choice(model));
         ranker.map_err(|error| status_of(&error, ""))
@@ -138,6 +157,28 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
         features: features.iter().map(feature_info).collect(),
         outputs: handle.manifest().outputs.iter().map(|o| o.head().to_owned()).collect(),
         run_counters: Some(run_counters(handle.counts())),
+        state: pb::ModelState::Ready.into(),
+        state_reason: String::new(),
+        live: false,
+    }
+}
+
+fn not_loaded(id: &ModelId, life: &Life) -> pb::ModelInfo {
+    pb::ModelInfo {
+        name: id.name.to_string(),
+        version: id.version.0,
+        state: match life.state {
+            State::Found => pb::ModelState::Found.into(),
+            State::Verifying => pb::ModelState::Verifying.into(),
+            State::Loading => pb::ModelState::Loading.into(),
+            State::Warming => pb::ModelState::Warming.into(),
+            State::Ready => pb::ModelState::Ready.into(),
+            State::Draining => pb::ModelState::Draining.into(),
+            State::Freed => pb::ModelState::Freed.into(),
+            State::Failed => pb::ModelState::Failed.into(),
+        },
+        state_reason: life.reason.as_deref().unwrap_or_default().to_owned(),
+        ..pb::ModelInfo::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Binds, serves, drains.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -10,6 +10,7 @@ use tower::layer::util::{Identity, Stack};
 
 use crate::{
     ranking::Engine,
+    serving::Lives,
     transport::{
         admin,
         call::CallLayer,
@@ -91,8 +92,8 @@ pub struct ServerParts {
     pub limits: Limits,
     /// What the runtime says of itself.
     pub onnxruntime_build: String,
-    /// Models whose bundles could not be loaded.
-    pub failed_models: Vec<String>,
+    /// The lives of all versions.
+    pub lives: Arc<Lives>,
 }
 
 /// The bound sockets.
@@ -149,7 +150,8 @@ impl Server {
     /// # Errors
     /// The cause, when a service cannot be set up or a socket fails.
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> Result<(), String> {
-        let mut health = self.health().await;
+        let mut health = Health::serving().await;
+        health.tell(self.models()).await;
         let router = self.router(&health)?;
         let closing = CancellationToken::new();
         let incoming = accept(listeners.grpc, self.options.handshake_timeout);
@@ -158,7 +160,7 @@ impl Server {
         let (draining, closed) = (self.draining.clone(), closing.clone().cancelled_owned());
         let probes = tokio::spawn(admin::serve(listeners.admin, engine, draining, closed));
         let drain = async {
-            stop.cancelled().await;
+            self.follow_models(&mut health, &stop).await;
             tracing::info!("draining");
             self.draining.cancel();
             health.draining().await;
@@ -175,11 +177,28 @@ impl Server {
         Ok(())
     }
 
-    async fn health(&self) -> Health {
-        let models = self.parts.engine.registry().all();
-        let mut names: Vec<String> = models.iter().map(|(id, _)| id.name.to_string()).collect();
-        names.dedup();
-        Health::serving(names, self.parts.failed_models.clone()).await
+    /// Keeps each model's health up to date until `stop`.
+    async fn follow_models(&self, health: &mut Health, stop: &CancellationToken) {
+        let mut news = self.parts.lives.news();
+        loop {
+            health.tell(self.models()).await;
+            tokio::select! {
+                heard = news.changed() => if heard.is_err() {
+                    return stop.cancelled().await;
+                },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Whether a version of each model answers.
+    fn models(&self) -> BTreeMap<String, bool> {
+        let known = self.parts.lives.all();
+        let mut all: BTreeMap<String, bool> =
+            known.keys().map(|id| (id.name.to_string(), false)).collect();
+        let published = self.parts.engine.registry().all();
+        all.extend(published.iter().map(|(id, _)| (id.name.to_string(), true)));
+        all
     }
 
     fn router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
@@ -197,6 +216,7 @@ impl Server {
             limits: limits.clone(),
             flow: flow_options.clone(),
             onnxruntime_build: self.parts.onnxruntime_build.clone(),
+            lives: Arc::clone(&self.parts.lives),
         };
         let largest = limits.max_message_bytes;
         let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };

@@ -216,6 +216,10 @@ impl UserStore for MemoryStore {
 
     fn serve(&self, _owner: &ModelId, _shape: &[usize]) {}
 
+    fn retire(&self, owner: &ModelId) {
+        self.embeddings.remove(owner);
+    }
+
     fn counts(&self) -> UserCounts {
         self.counters.counts()
     }
@@ -269,6 +273,17 @@ mod tests {
         Arc::clone(&store).keep(key("u", 1), embedding(1.0, Mark::default()));
         assert!(store.lookup(&key("u", 1)).embedding.is_some());
         assert!(store.lookup(&key("u", 2)).embedding.is_none());
+    }
+
+    #[test]
+    fn the_embeddings_of_a_version_that_is_gone_go_too() {
+        let store = store(UsersOptions::default());
+        Arc::clone(&store).keep(key("u", 1), embedding(1.0, Mark::default()));
+        Arc::clone(&store).keep(key("u", 2), embedding(2.0, Mark::default()));
+        store.retire(&key("", 1).owner);
+        assert!(store.lookup(&key("u", 1)).embedding.is_none());
+        assert!(store.lookup(&key("u", 2)).embedding.is_some());
+        assert_eq!(store.embeddings.len(), 1);
     }
 
     #[test]

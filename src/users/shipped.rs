@@ -1,48 +1,81 @@
 //! The histories that bundles ship.
 
-use std::{mem, sync::Arc};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use ahash::{AHashSet, RandomState};
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 
 use crate::{
-    ids::ModelName,
+    ids::{ModelId, ModelName, Version},
     repository::{Bundle, Fault, HISTORY_COLUMNS, read_table},
     users::event::{Event, EventKind, History},
 };
 
 /// Histories by model and user, as the loaded bundles ship them.
+///
+/// They belong to the model's name: those of its highest loaded version that ships any are known, whichever version asks.
 #[derive(Debug, Default)]
 pub struct Shipped {
-    by_model: DashMap<ModelName, DashMap<Arc<str>, History, RandomState>>,
+    by_model: DashMap<ModelName, BTreeMap<Version, Arc<Histories>>>,
+    /// Users who had a history and were erased; a version that is loaded later does not bring them back.
+    forgotten: DashSet<Arc<str>, RandomState>,
 }
 
+type Histories = DashMap<Arc<str>, History, RandomState>;
+
 impl Shipped {
-    /// Replaces the histories of a model.
-    pub fn replace(&self, owner: &ModelName, histories: Vec<(Arc<str>, History)>) {
-        self.by_model.insert(owner.clone(), histories.into_iter().collect());
+    /// Takes the histories that a version ships.
+    pub fn publish(&self, owner: &ModelId, histories: Vec<(Arc<str>, History)>) {
+        if histories.is_empty() {
+            return;
+        }
+        let histories: Arc<Histories> = Arc::new(histories.into_iter().collect());
+        let mut versions = self.by_model.entry(owner.name.clone()).or_default();
+        versions.insert(owner.version, Arc::clone(&histories));
+        drop(versions);
+        // Afterwards, so that nobody slips through who is erased meanwhile.
+        for user in self.forgotten.iter() {
+            histories.remove(user.key());
+        }
+    }
+
+    /// Lets go of the histories that a version ships.
+    pub fn retire(&self, owner: &ModelId) {
+        if let Some(mut versions) = self.by_model.get_mut(&owner.name) {
+            versions.remove(&owner.version);
+        }
+        self.by_model.remove_if(&owner.name, |_, versions| versions.is_empty());
     }
 
     /// The history of a user.
     pub(super) fn history(&self, owner: &ModelName, user: &str) -> Option<History> {
-        self.by_model.get(owner)?.get(user).map(|history| Arc::clone(&history))
+        let versions = self.by_model.get(owner)?;
+        let (_, highest) = versions.last_key_value()?;
+        highest.get(user).map(|history| Arc::clone(&history))
     }
 
     /// Whether any model has a history of the user.
     pub(super) fn knows(&self, user: &str) -> bool {
-        self.by_model.iter().any(|of_model| of_model.contains_key(user))
+        self.known().iter().any(|of_model| of_model.contains_key(user))
     }
 
     /// Forgets a user until the next start; says whether there was a history.
-    pub(super) fn forget(&self, user: &str) -> bool {
-        let removed: Vec<bool> =
-            self.by_model.iter().map(|of_model| of_model.remove(user).is_some()).collect();
-        removed.contains(&true)
+    pub(super) fn forget(&self, user: &Arc<str>) -> bool {
+        let mut removed = false;
+        for versions in self.by_model.iter() {
+            for histories in versions.values() {
+                removed |= histories.remove(user).is_some();
+            }
+        }
+        if removed {
+            self.forgotten.insert(Arc::clone(user));
+        }
+        removed
     }
 
     /// How many histories there are.
     pub fn len(&self) -> usize {
-        self.by_model.iter().map(|of_model| of_model.len()).sum()
+        self.known().iter().map(|of_model| of_model.len()).sum()
     }
 
     /// Whether there is none.
@@ -52,24 +85,28 @@ impl Shipped {
 
     /// The user `wanted` where the model has a history of it, else the first by id who has one.
     pub fn example_user(&self, owner: &ModelName, wanted: &str) -> Option<Arc<str>> {
-        let all = self.by_model.get(owner)?;
+        let all = self.by_model.get(owner)?.values().next_back().map(Arc::clone)?;
         let known = all.get(wanted).map(|user| Arc::clone(user.key()));
         known.or_else(|| all.iter().map(|user| Arc::clone(user.key())).min())
     }
 
     /// The users of all models whose last events are the latest, with the times.
     pub(super) fn last_events(&self) -> Vec<(Arc<str>, i64)> {
-        let last = |of_model: dashmap::mapref::multiple::RefMulti<
-            '_,
-            _,
-            DashMap<Arc<str>, History, RandomState>,
-        >| {
-            let of_user = |user: dashmap::mapref::multiple::RefMulti<'_, Arc<str>, History>| {
-                Some((Arc::clone(user.key()), user.last()?.time))
-            };
-            of_model.iter().filter_map(of_user).collect::<Vec<_>>()
-        };
-        self.by_model.iter().flat_map(last).collect()
+        let mut all = Vec::new();
+        for of_model in self.known() {
+            all.extend(
+                of_model.iter().filter_map(|of| Some((Arc::clone(of.key()), of.last()?.time))),
+            );
+        }
+        all
+    }
+
+    /// The histories of each model that are known.
+    fn known(&self) -> Vec<Arc<Histories>> {
+        let highest = self.by_model.iter().filter_map(|versions| {
+            versions.last_key_value().map(|(_, histories)| Arc::clone(histories))
+        });
+        highest.collect()
     }
 }
 
@@ -178,6 +215,49 @@ mod tests {
             (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
             (got, want) => panic!("{got:?} is not {want:?}"),
         }
+    }
+
+    fn version(number: u64) -> ModelId {
+        ModelId { name: ModelName::parse("m").unwrap(), version: Version(number) }
+    }
+
+    fn histories(users: &[&str], time: i64) -> Vec<(Arc<str>, History)> {
+        let event = || Event { item: "x".into(), kind: EventKind::View, time };
+        users.iter().map(|user| ((*user).into(), [event()].into())).collect()
+    }
+
+    fn time(shipped: &Shipped, user: &str) -> Option<i64> {
+        shipped.history(&version(0).name, user).map(|history| history[0].time)
+    }
+
+    #[test]
+    fn the_highest_version_that_ships_histories_has_the_word() {
+        let shipped = Shipped::default();
+        shipped.publish(&version(10), histories(&["a"], 10));
+        shipped.publish(&version(9), histories(&["a", "b"], 9));
+        shipped.publish(&version(11), Vec::new());
+        assert_eq!((time(&shipped, "a"), time(&shipped, "b"), shipped.len()), (Some(10), None, 1));
+        shipped.retire(&version(10));
+        shipped.retire(&version(11));
+        assert_eq!(
+            (time(&shipped, "a"), time(&shipped, "b"), shipped.len()),
+            (Some(9), Some(9), 2)
+        );
+        shipped.retire(&version(9));
+        assert!(shipped.is_empty() && shipped.by_model.is_empty());
+    }
+
+    #[test]
+    fn who_was_erased_does_not_come_back_with_another_version() {
+        let shipped = Shipped::default();
+        shipped.publish(&version(1), histories(&["a", "b"], 1));
+        shipped.publish(&version(2), histories(&["a", "b"], 2));
+        assert!(shipped.forget(&"a".into()) && !shipped.forget(&"nobody".into()));
+        shipped.publish(&version(3), histories(&["a", "b", "nobody"], 3));
+        assert_eq!((time(&shipped, "a"), time(&shipped, "b")), (None, Some(3)));
+        assert_eq!(time(&shipped, "nobody"), Some(3));
+        shipped.retire(&version(3));
+        assert_eq!((time(&shipped, "a"), time(&shipped, "b")), (None, Some(2)));
     }
 
     #[test]

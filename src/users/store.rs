@@ -159,6 +159,9 @@ pub trait UserStore: Send + Sync {
     /// Tells the shape of an encoder's embeddings: others count as none.
     fn serve(&self, owner: &ModelId, shape: &[usize]);
 
+    /// Lets go of what this process keeps for an encoder version that nobody holds any more.
+    fn retire(&self, owner: &ModelId);
+
     /// What became of readings and writings.
     fn counts(&self) -> UserCounts;
 

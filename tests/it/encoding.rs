@@ -23,9 +23,9 @@ async fn engine() -> Engine {
     let runtime = runtime();
     let options = LoadOptions { instances: 1, ..Config::default().load_options(0) };
     let shipped_histories = Arc::new(Shipped::default());
-    let registry = Arc::new(Registry::new(Default::default()));
+    let registry = Arc::new(Registry::default());
     let bundle = open(&shipped("grocery-encoder/1"));
-    shipped_histories.replace(&bundle.id.name, load_histories(&bundle).unwrap());
+    shipped_histories.publish(&bundle.id, load_histories(&bundle).unwrap());
     let handle = ModelHandle::load(&runtime, &bundle, &options).unwrap();
     let encoder = Arc::new(Encoder::compile(&bundle, handle).await.unwrap());
     registry.publish(bundle.id.clone(), Arc::new(Model::Encoder(Arc::clone(&encoder))));

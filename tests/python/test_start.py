@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 from client import Client, refusal
 from expected import column
 from faulty import FAULTS
+from repository import reason, states
 from server import FAULTY_MODELS, TEST_MODELS, Server, free_port, podium
 from test_health import stub
 
@@ -34,7 +35,7 @@ def repository(tmp_path: Path) -> Path:
 def test_faulty_bundles_are_reported_and_the_others_serve(log: Path) -> None:
     with Server(FAULTY_MODELS, log) as server:
         client = Client(server.address)
-        assert {model.name for model in client.info().models} == SERVED
+        assert {model.name for model in client.info().models if states(client, model.name) == {1: "READY"}} == SERVED
         features = {"name": "features", "vectors": {"dim": 3, "values": [1, 1, 1]}}
         candidates = {"ids": ["a"], "columns": [column("price", [1]), features]}
         assert len(client.rank(model={"name": "right"}, candidates=candidates).items) == 1
@@ -83,7 +84,9 @@ def test_a_ranker_without_its_encoder_is_reported(repository: Path, log: Path) -
         shutil.copytree(TEST_MODELS / name, repository / name)
     with Server(repository, log) as server:
         client = Client(server.address)
-        assert {model.name for model in client.info().models} == {"nan-ranker"}
+        assert states(client, "nan-ranker") == {1: "READY"}
+        assert states(client, "tiny-ranker") == {1: "FAILED", 2: "FAILED"}
+        assert "tiny-encoder/1 is not loaded" in reason(client, "tiny-ranker", 2)
         assert "tiny-encoder" in server.output()
         client.close()
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{
     catalogue::Catalogue,
     ids::ModelId,
-    repository::{Bundle, DimSpec, Source, scan},
+    repository::{Bundle, DimSpec, ServingFile, ServingSpec, Source, scan},
     transport::pb::{ModelSelector, model_selector::Selector},
     users::load_histories,
 };
@@ -26,9 +26,12 @@ impl LocalModel {
     /// Reads the version that `model` chooses, and the histories of its encoder, or its own.
     pub(super) fn read(models: &Path, model: &ModelSelector) -> Result<Self, String> {
         let bundles = scan(models).map_err(|e| e.to_string())?;
+        let file = ServingFile::read(models).map_err(|e| e.to_string())?;
+        let live = file.models.get(&model.name).and_then(ServingSpec::live_version);
         let wanted = |id: &ModelId| match &model.selector {
             Some(Selector::Version(version)) => id.version.0 == *version,
-            _ => true,
+            Some(Selector::Label(_)) => true,
+            None => live.is_none_or(|live| id.version == live),
         };
         let found = bundles
             .iter()

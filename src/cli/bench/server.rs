@@ -239,15 +239,15 @@ pub(super) async fn ask(
     let name = example.model.as_ref().map(|model| model.name.clone()).unwrap_or_default();
     let info = client.info.get_server_info(pb::GetServerInfoRequest {}).await;
     let info = info.map_err(|s| refusal(&s))?.into_inner();
-    let latest = info.models.into_iter().filter(|m| m.name == name).max_by_key(|m| m.version);
-    let latest = latest.unwrap_or_default();
+    let live = info.models.into_iter().find(|model| model.name == name && model.live);
+    let live = live.unwrap_or_default();
     let facts = ServerFacts {
         server_version: info.server_version,
         onnxruntime_build: info.onnxruntime_build,
         model: name,
-        model_version: latest.version,
-        device: latest.device,
-        instances: latest.instances,
+        model_version: live.version,
+        device: live.device,
+        instances: live.instances,
     };
     Ok((example, facts))
 }

@@ -131,7 +131,7 @@ pub(in crate::transport) fn model_choice(message: Option<pb::ModelSelector>) -> 
     ModelChoice {
         name: message.name,
         selector: match message.selector {
-            None => Selector::Latest,
+            None => Selector::Live,
             Some(pb::model_selector::Selector::Version(version)) => Selector::Version(version),
             Some(pb::model_selector::Selector::Label(label)) => Selector::Label(label),
         },

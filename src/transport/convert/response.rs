@@ -94,7 +94,7 @@ pub(in crate::transport) fn request_message(request: &RankRequest) -> pb::RankRe
         model: Some(pb::ModelSelector {
             name: request.model.name.clone(),
             selector: match &request.model.selector {
-                Selector::Latest => None,
+                Selector::Live => None,
                 Selector::Version(version) => Some(pb::model_selector::Selector::Version(*version)),
                 Selector::Label(label) => Some(pb::model_selector::Selector::Label(label.clone())),
             },

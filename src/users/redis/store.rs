@@ -112,6 +112,10 @@ impl UserStore for RedisStore {
         self.parts.shapes.insert(owner.clone(), shape.into());
     }
 
+    fn retire(&self, owner: &ModelId) {
+        self.parts.shapes.remove(owner);
+    }
+
     fn counts(&self) -> UserCounts {
         self.parts.counters.counts()
     }

@@ -1,0 +1,257 @@
+//! Follows the repository: sees what is there, asks the plan, and obeys, one step after the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use futures::FutureExt;
+
+use crate::{
+    app::{loader::Loader, sighting::Sighting},
+    ids::ModelId,
+    ranking::Model,
+    repository::{Bundle, RepositoryError, ServingFile, scan},
+    serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
+};
+
+/// Sees what is in the repository, and leads the lives of versions.
+pub(super) struct Follower {
+    dir: PathBuf,
+    /// The labels of the configuration.
+    labels: Labels,
+    loader: Loader,
+    lives: Arc<Lives>,
+    /// Every version that has a life.
+    seen: BTreeMap<ModelId, Sighting>,
+    /// The last `serving.toml` that was right.
+    file: ServingFile,
+    /// Retired versions that somebody may still hold.
+    leaving: BTreeMap<ModelId, Model>,
+    /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
+    patient: bool,
+}
+
+impl Follower {
+    pub(super) fn new(dir: PathBuf, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+        Self {
+            dir,
+            labels,
+            loader,
+            lives,
+            seen: BTreeMap::new(),
+            file: ServingFile::default(),
+            leaving: BTreeMap::new(),
+            patient: false,
+        }
+    }
+
+    /// What is in the repository.
+    pub(super) fn seen(&self) -> &BTreeMap<ModelId, Sighting> {
+        &self.seen
+    }
+
+    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on with.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(super) fn look_first(&mut self) -> Result<(), RepositoryError> {
+        self.read()?;
+        self.note(Ok(()));
+        Ok(())
+    }
+
+    /// Looks at the repository and at `serving.toml`; where one of them cannot be read, what was known goes on.
+    pub(super) fn look(&mut self) {
+        self.patient = true;
+        for sighting in self.seen.values_mut() {
+            sighting.copying = false;
+        }
+        let looked = self.read();
+        self.note(looked);
+    }
+
+    fn read(&mut self) -> Result<(), RepositoryError> {
+        let found = scan(&self.dir)?;
+        if found.is_empty() && self.seen.values().any(|sighting| sighting.there) {
+            return Err(RepositoryError::Vanished { path: self.dir.clone() });
+        }
+        let there: BTreeSet<&ModelId> = found.iter().map(|found| &found.id).collect();
+        for (_, gone) in self.seen.iter_mut().filter(|(id, _)| !there.contains(id)) {
+            gone.there = false;
+        }
+        for found in &found {
+            let held = self.lives.state(&found.id).is_some_and(State::is_held);
+            let sighting = self.seen.entry(found.id.clone()).or_default();
+            sighting.see(found, held);
+            self.lives.begin(&found.id);
+        }
+        let lives = &self.lives;
+        self.seen.retain(|id, sighting| {
+            if !sighting.there {
+                lives.forget(id);
+            }
+            lives.state(id).is_some()
+        });
+        self.file = ServingFile::read(&self.dir)?;
+        Ok(())
+    }
+
+    /// Tells once what is wrong with the repository, or that it is right again.
+    fn note(&self, looked: Result<(), RepositoryError>) {
+        let found = self.found();
+        let missing = || Wanted::missing(&self.said(&found, &BTreeSet::new()));
+        let fault = match looked {
+            Err(error) => Some(error.to_string()),
+            Ok(()) => Some(missing().join("\n")).filter(|missing| !missing.is_empty()),
+        };
+        if self.lives.note_fault(fault.clone()) {
+            match fault {
+                Some(fault) => tracing::warn!(fault, "something is wrong with the repository"),
+                None => tracing::info!("the repository is right again"),
+            }
+        }
+    }
+
+    /// Takes one step towards what is wanted; says whether there was one to take.
+    pub(super) async fn step(&mut self) -> bool {
+        self.free();
+        self.retry();
+        let action = next(&self.wanted(), &self.now());
+        match action {
+            None => return false,
+            Some(Action::Lead(route, to)) => {
+                tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
+                self.loader.registry.lead(route, to);
+            }
+            Some(Action::Drain(id)) => self.drain(&id),
+            Some(Action::Load(id)) => self.load(&id).await,
+        }
+        true
+    }
+
+    /// Whether a retired version waits for its last request.
+    pub(super) fn is_draining(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Frees what nobody else holds any more: here, and not where the last request ended.
+    fn free(&mut self) {
+        while let Some((id, model)) = self.last_held() {
+            self.loader.free(model);
+            self.lives.step(&id, State::Freed, None);
+            tracing::info!(model = %id, "freed");
+            // Where it is gone, or another bundle has come in its place meanwhile, that is the end of its story.
+            if !self.seen.get(&id).is_some_and(|sighting| sighting.there && sighting.is_as_tried())
+            {
+                self.lives.forget(&id);
+                self.seen.remove(&id);
+            }
+        }
+    }
+
+    fn last_held(&mut self) -> Option<(ModelId, Model)> {
+        let (id, _) = self.leaving.iter().find(|(_, model)| model.is_last())?;
+        let id = id.clone();
+        self.leaving.remove_entry(&id)
+    }
+
+    /// Gives another try to what failed and has changed since, and to rankers that lacked an encoder which may come now.
+    fn retry(&self) {
+        for (id, sighting) in self.seen.iter().filter(|(_, sighting)| sighting.there) {
+            let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
+            let may_come = encoder.is_some_and(|state| state != State::Failed);
+            if self.lives.state(id) == Some(State::Failed) && sighting.is_worth_a_try(may_come) {
+                self.lives.step(id, State::Found, None);
+            }
+        }
+    }
+
+    fn found(&self) -> BTreeMap<ModelId, Option<ModelId>> {
+        let there = self.seen.iter().filter(|(_, sighting)| sighting.there);
+        there.map(|(id, sighting)| (id.clone(), sighting.needs.clone())).collect()
+    }
+
+    fn said<'a>(
+        &'a self,
+        found: &'a BTreeMap<ModelId, Option<ModelId>>,
+        unfit: &'a BTreeSet<ModelId>,
+    ) -> Said<'a> {
+        Said { found, unfit, file: &self.file, labels: &self.labels }
+    }
+
+    fn wanted(&self) -> Wanted {
+        let failed = |id: &ModelId| self.lives.state(id) == Some(State::Failed);
+        let unfit = self.seen.iter().filter(|(id, sighting)| sighting.copying || failed(id));
+        let unfit = unfit.map(|(id, _)| id.clone()).collect();
+        Wanted::of(&self.said(&self.found(), &unfit))
+    }
+
+    fn now(&self) -> Now {
+        let standing = |(id, life): (ModelId, crate::serving::Life)| {
+            let needs = self.seen.get(&id).and_then(|sighting| sighting.needs.clone());
+            (id, Standing { state: life.state, needs })
+        };
+        Now {
+            versions: self.lives.all().into_iter().map(standing).collect(),
+            routes: self.loader.registry.routes(),
+        }
+    }
+
+    fn drain(&mut self, id: &ModelId) {
+        if let Some(model) = self.loader.retire(id) {
+            self.leaving.insert(id.clone(), model);
+        }
+        self.lives.step(id, State::Draining, None);
+        tracing::info!(model = %id, "draining");
+    }
+
+    async fn load(&mut self, id: &ModelId) {
+        let Some(sighting) = self.seen.get_mut(id) else {
+            return;
+        };
+        let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
+        let first_look = sighting.try_it(encoder == Some(State::Ready));
+        self.lives.step(id, State::Verifying, None);
+        let opened = self.loader.open(&sighting.path);
+        let fault = match &opened {
+            Ok(bundle) if bundle.file_faults().is_empty() => None,
+            Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(fault) = fault.filter(|_| self.patient && first_look) {
+            sighting.copying = true;
+            tracing::info!(model = %id, fault, "a bundle is not whole; it may be being copied");
+            let waits = format!("it is not whole, and may be being copied: {fault}");
+            self.lives.step(id, State::Found, Some(&waits));
+            return;
+        }
+        let loaded = match opened {
+            Ok(bundle) => self.load_bundle(&bundle).await,
+            Err(error) => Err(error.to_string()),
+        };
+        match loaded {
+            Ok(()) => {
+                self.lives.step(id, State::Ready, None);
+                tracing::info!(model = %id, "loaded");
+            }
+            Err(error) => {
+                self.lives.step(id, State::Failed, Some(&error));
+                tracing::error!(model = %id, error, "a bundle is left out");
+            }
+        }
+    }
+
+    /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
+    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
+        self.lives.step(&bundle.id, State::Loading, None);
+        let warming = || {
+            self.lives.step(&bundle.id, State::Warming, None);
+        };
+        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
+        let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
+        loaded.map_err(|error: ServingError| error.to_string())
+    }
+}

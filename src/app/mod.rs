@@ -1,0 +1,197 @@
+//! The composition root: what is started, in which order, and how it ends.
+
+mod banner;
+mod error;
+mod example;
+mod follower;
+mod following;
+mod loader;
+mod sighting;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::StartError;
+pub use example::load_example;
+
+use crate::{
+    app::{
+        banner::Banner, follower::Follower, following::Following, loader::Loader,
+        sighting::Sighting,
+    },
+    config::Config,
+    ids::ModelId,
+    ranking::{Engine, EngineParts, Model},
+    repository::Role,
+    runtime::Runtime,
+    serving::{Lives, Registry, ServingError, State},
+    transport::{Listeners, Server, ServerParts},
+    users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
+};
+
+/// Everything that is loaded, ready to serve.
+pub struct App {
+    engine: Arc<Engine>,
+    runtime: Runtime,
+    shipped: Arc<Shipped>,
+    users: Arc<dyn UserStore>,
+    lives: Arc<Lives>,
+    follower: Follower,
+    config: Config,
+}
+
+impl App {
+    /// Loads ONNX Runtime and the bundles of the repository that shall serve, at the cost of reading and optimising all of them.
+    ///
+    /// A bundle that is at fault is logged and left out.
+    ///
+    /// # Errors
+    /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
+    pub async fn load(config: Config) -> Result<Self, StartError> {
+        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
+        let registry = Arc::new(Registry::default());
+        let shipped = Arc::new(Shipped::default());
+        let users = user_store(config.users.clone(), &shipped).await?;
+        let lives = Arc::new(Lives::default());
+        let loader = Loader {
+            options: config.load_options(runtime.device().gpus()),
+            runtime: runtime.clone(),
+            registry: Arc::clone(&registry),
+            shipped: Arc::clone(&shipped),
+            users: Arc::clone(&users),
+            limits: config.limits.clone(),
+            catalogues: config.models.catalogues.clone(),
+        };
+        let (dir, labels) = (config.models.dir.clone(), config.models.labels.clone());
+        let mut follower = Follower::new(dir, labels, loader, Arc::clone(&lives));
+        follower.look_first().map_err(ServingError::from)?;
+        check_catalogues(&config.models.catalogues, follower.seen())?;
+        while follower.step().await {}
+        let default_model =
+            default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
+        let parts = EngineParts {
+            registry,
+            options: config.engine_options(default_model),
+            users: Arc::clone(&users),
+        };
+        let engine = Arc::new(Engine::new(parts));
+        Ok(Self { engine, runtime, shipped, users, lives, follower, config })
+    }
+
+    /// What ranks requests.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What runs graphs.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Serves, and follows the repository, until `stop` is cancelled and the drain is over; `started` is told where, once the sockets are bound.
+    ///
+    /// # Errors
+    /// [`StartError::Transport`].
+    pub async fn serve(
+        self,
+        stop: CancellationToken,
+        started: impl FnOnce(String),
+    ) -> Result<(), StartError> {
+        let listeners =
+            Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
+        started(self.banner(&listeners));
+        let parts = ServerParts {
+            engine: self.engine,
+            limits: self.config.limits,
+            onnxruntime_build: self.runtime.build_info().to_owned(),
+            lives: self.lives,
+        };
+        let interval = self.config.models.poll_interval;
+        let following = match interval.is_zero() {
+            true => None,
+            false => Some(Following::start(self.follower, interval).map_err(|cause| {
+                StartError::Transport(format!("no thread for the repository: {cause}"))
+            })?),
+        };
+        let patience = self.config.server.drain_timeout;
+        let served = Server::new(parts, self.config.server).run(listeners, stop).await;
+        if let Some(following) = following {
+            following.end(patience).await;
+        }
+        served.map_err(StartError::Transport)
+    }
+
+    fn banner(&self, listeners: &Listeners) -> String {
+        let banner = Banner {
+            engine: &self.engine,
+            runtime: &self.runtime,
+            shipped: &self.shipped,
+            users: self.users.as_ref(),
+            lives: &self.lives,
+            instances: self.config.load_options(0).instances,
+        };
+        banner.text(listeners)
+    }
+}
+
+/// The store that the options name: Redis, or this process.
+async fn user_store(
+    options: UsersOptions,
+    shipped: &Arc<Shipped>,
+) -> Result<Arc<dyn UserStore>, StartError> {
+    let shipped = Arc::clone(shipped);
+    Ok(match options.redis.url.as_str() {
+        "" => Arc::new(MemoryStore::new(options, shipped)),
+        _ => Arc::new(RedisStore::start(options, shipped).await.map_err(StartError::Users)?),
+    })
+}
+
+fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {
+    let models = registry.all();
+    let mut rankers = models
+        .iter()
+        .filter(|(_, model)| model.role() == Role::Ranker)
+        .map(|(id, _)| id.name.as_str())
+        .peekable();
+    let first = rankers.peek().copied();
+    let wanted = config.models.default.as_str();
+    let chosen = rankers.find(|name| *name == wanted).or(first)?;
+    if chosen != wanted {
+        tracing::info!(
+            wanted,
+            default = chosen,
+            "models.default is not loaded: another ranker answers"
+        );
+    }
+    Some(chosen.to_owned())
+}
+
+fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {
+    let lives = lives.all();
+    let failed = lives.values().filter(|life| life.state == State::Failed);
+    let failures = failed.filter_map(|life| life.reason.as_ref()).map(|why| format!("\n{why}"));
+    StartError::NothingToServe {
+        dir: config.models.dir.display().to_string(),
+        failures: failures.collect(),
+    }
+}
+
+/// Holds the catalogues of the configuration against the models: each must have one that declares a catalogue, as far as can be read.
+fn check_catalogues(
+    catalogues: &BTreeMap<String, PathBuf>,
+    seen: &BTreeMap<ModelId, Sighting>,
+) -> Result<(), StartError> {
+    for model in catalogues.keys() {
+        let own = || seen.iter().filter(|(id, _)| id.name.as_str() == model);
+        let wrong = if own().next().is_none() {
+            "no such model is in the repository; name one that is, or take the key out"
+        } else if !own().any(|(_, sighting)| sighting.declares_catalogue != Some(false)) {
+            "the model's manifest declares no catalogue; add [catalogue] with its key and columns, or take the key out"
+        } else {
+            continue;
+        };
+        return Err(StartError::Catalogue { model: model.clone(), wrong: wrong.to_owned() });
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The lives of all versions, for who leads them and for who shows them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    ids::ModelId,
+    serving::life::{Life, State},
+};
+
+/// Every version that is in the repository or held, with its state.
+#[derive(Debug)]
+pub struct Lives {
+    all: Mutex<BTreeMap<ModelId, Life>>,
+    /// What is wrong with the repository itself.
+    fault: Mutex<Option<String>>,
+    news: watch::Sender<()>,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self { all: Mutex::default(), fault: Mutex::default(), news: watch::Sender::new(()) }
+    }
+}
+
+impl Lives {
+    /// Begins a version's life, unless it has one.
+    pub fn begin(&self, id: &ModelId) {
+        let mut all = lock(&self.all);
+        if !all.contains_key(id) {
+            all.insert(id.clone(), Life { state: State::Found, reason: None });
+            self.news.send_replace(());
+        }
+    }
+
+    /// Takes a version a step further; says whether it may take that step, and leaves it where it is if not.
+    pub fn step(&self, id: &ModelId, next: State, reason: Option<&str>) -> bool {
+        let mut all = lock(&self.all);
+        let now = all.get(id).map(|life| life.state);
+        if !now.is_some_and(|now| now.may_become(next)) {
+            let now = now.map_or("unknown", State::name);
+            tracing::error!(model = %id, %now, %next, "a version cannot take this step; this is a bug");
+            return false;
+        }
+        all.insert(id.clone(), Life { state: next, reason: reason.map(Into::into) });
+        drop(all);
+        tracing::debug!(model = %id, state = %next, reason, "a version's life goes on");
+        self.news.send_replace(());
+        true
+    }
+
+    /// Ends the story of a version of which nothing is held.
+    pub fn forget(&self, id: &ModelId) {
+        let mut all = lock(&self.all);
+        if all.get(id).is_some_and(|life| !life.state.is_held()) {
+            all.remove(id);
+            self.news.send_replace(());
+        }
+    }
+
+    /// The state of a version that has one.
+    pub fn state(&self, id: &ModelId) -> Option<State> {
+        lock(&self.all).get(id).map(|life| life.state)
+    }
+
+    /// All of them, by name and then by version.
+    pub fn all(&self) -> BTreeMap<ModelId, Life> {
+        lock(&self.all).clone()
+    }
+
+    /// Notes what is wrong with the repository itself, or that nothing is; says whether that is news.
+    pub fn note_fault(&self, fault: Option<String>) -> bool {
+        let mut noted = lock(&self.fault);
+        let news = *noted != fault;
+        *noted = fault;
+        news
+    }
+
+    /// What is wrong with the repository itself, while what was known before goes on.
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.fault).clone()
+    }
+
+    /// Tells when something has changed.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ids::{ModelName, Version};
+
+    use super::*;
+
+    fn id(version: u64) -> ModelId {
+        ModelId { name: ModelName::parse("m").unwrap(), version: Version(version) }
+    }
+
+    #[test]
+    fn a_step_that_does_not_exist_changes_nothing() {
+        let lives = Lives::default();
+        assert!(!lives.step(&id(1), State::Verifying, None), "it was never found");
+        lives.begin(&id(1));
+        assert!(!lives.step(&id(1), State::Ready, None));
+        assert_eq!(lives.state(&id(1)), Some(State::Found));
+        assert!(lives.step(&id(1), State::Verifying, None));
+        lives.begin(&id(1));
+        assert_eq!(lives.state(&id(1)), Some(State::Verifying));
+    }
+
+    #[test]
+    fn what_is_held_is_not_forgotten() {
+        let lives = Lives::default();
+        lives.begin(&id(1));
+        lives.step(&id(1), State::Verifying, None);
+        lives.forget(&id(1));
+        assert_eq!(lives.state(&id(1)), Some(State::Verifying));
+        lives.step(&id(1), State::Failed, Some("why"));
+        assert_eq!(lives.all()[&id(1)].reason.as_deref(), Some("why"));
+        lives.forget(&id(1));
+        assert_eq!(lives.state(&id(1)), None);
+    }
+}

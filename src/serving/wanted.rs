@@ -1,0 +1,201 @@
+//! What shall serve: of what is in the repository, by what `serving.toml` and the configuration say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ids::{ModelId, ModelName, Version},
+    repository::{LoadWhich, SERVING_FILE, ServingFile},
+    serving::registry::{LATEST, Labels, Route},
+};
+
+/// Which version a route shall lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// The highest that is wanted and can be had.
+    Highest,
+    /// This one.
+    Version(Version),
+}
+
+/// What shall serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Versions that shall be loaded.
+    pub versions: BTreeSet<ModelId>,
+    /// Where requests shall go that do not name a version.
+    pub aims: BTreeMap<Route, Aim>,
+}
+
+/// What is in the repository, and what is said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Every version, with the encoder version that it needs.
+    pub found: &'a BTreeMap<ModelId, Option<ModelId>>,
+    /// Those among them that cannot be loaded as they are.
+    pub unfit: &'a BTreeSet<ModelId>,
+    /// `serving.toml`.
+    pub file: &'a ServingFile,
+    /// The labels of the configuration.
+    pub labels: &'a Labels,
+}
+
+impl Wanted {
+    /// Works out what shall serve.
+    pub fn of(said: &Said<'_>) -> Self {
+        let mut wanted = Self::default();
+        let names: BTreeSet<&ModelName> = said.found.keys().map(|id| &id.name).collect();
+        for name in names {
+            wanted.add_model(name, said);
+        }
+        let needed: Vec<ModelId> = wanted
+            .versions
+            .iter()
+            .filter_map(|id| said.found.get(id)?.clone())
+            .filter(|encoder| said.found.contains_key(encoder) && !said.unfit.contains(encoder))
+            .collect();
+        wanted.versions.extend(needed);
+        wanted
+    }
+
+    /// What the file names and the repository does not have; that is not wrong, for it may come yet.
+    pub fn missing(said: &Said<'_>) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (name, spec) in &said.file.models {
+            let own = || said.found.keys().filter(|id| id.name.as_str() == name);
+            if own().next().is_none() {
+                missing.push(format!("{SERVING_FILE}: models.{name} is not in the repository"));
+                continue;
+            }
+            let live = spec.live_version().map(|version| ("live".to_owned(), version));
+            let labels = spec.labels.iter().map(|(l, v)| (format!("labels.{l}"), Version(*v)));
+            for (key, version) in live.into_iter().chain(labels) {
+                if !own().any(|id| id.version == version) {
+                    missing.push(format!(
+                        "{SERVING_FILE}: models.{name}.{key} is {version}, which is not in the repository"
+                    ));
+                }
+            }
+        }
+        missing
+    }
+
+    fn add_model(&mut self, name: &ModelName, said: &Said<'_>) {
+        let spec = said.file.of(name);
+        let mut labels = said.labels.get(name.as_str()).cloned().unwrap_or_default();
+        labels.extend(spec.labels.clone());
+        let live = spec.live_version().map_or(Aim::Highest, Aim::Version);
+        self.aims.insert(Route::live(name), live);
+        let labelled: BTreeSet<Version> = labels.values().copied().map(Version).collect();
+        for (label, version) in labels.into_iter().filter(|(label, _)| label != LATEST) {
+            self.aims.insert(Route::label(name, &label), Aim::Version(Version(version)));
+        }
+        let fit = said.found.keys().filter(|id| id.name == *name && !said.unfit.contains(*id));
+        let highest = fit.clone().map(|id| id.version).max();
+        let is_live = |version: Version| match live {
+            Aim::Highest => Some(version) == highest,
+            Aim::Version(live) => version == live,
+        };
+        let wants = |id: &&ModelId| {
+            spec.load == LoadWhich::All || is_live(id.version) || labelled.contains(&id.version)
+        };
+        self.versions.extend(fit.filter(wants).cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `name/version`, or `name/version>encoder/version`.
+    fn found(all: &[&str]) -> BTreeMap<ModelId, Option<ModelId>> {
+        let one = |text: &&str| match text.split_once('>') {
+            Some((id, needs)) => (parse(id), Some(parse(needs))),
+            None => (parse(text), None),
+        };
+        all.iter().map(one).collect()
+    }
+
+    fn parse(text: &str) -> ModelId {
+        let (name, version) = text.split_once('/').unwrap();
+        ModelId { name: ModelName::parse(name).unwrap(), version: Version::parse(version).unwrap() }
+    }
+
+    #[track_caller]
+    fn check(all: &[&str], unfit: &[&str], file: &str, versions: &[&str], aims: &[(&str, u64)]) {
+        let labels = Labels::from([("r".to_owned(), BTreeMap::from([("old".to_owned(), 1)]))]);
+        let said = Said {
+            found: &found(all),
+            unfit: &unfit.iter().map(|text| parse(text)).collect(),
+            file: &ServingFile::parse(file).unwrap(),
+            labels: &labels,
+        };
+        let wanted = Wanted::of(&said);
+        let got: Vec<String> = wanted.versions.iter().map(ToString::to_string).collect();
+        assert_eq!(got, versions, "{file}");
+        let got: Vec<(String, u64)> = wanted
+            .aims
+            .iter()
+            .map(|(route, aim)| match aim {
+                Aim::Highest => (route.to_string(), 0),
+                Aim::Version(version) => (route.to_string(), version.0),
+            })
+            .collect();
+        let want: Vec<(String, u64)> = aims.iter().map(|(r, v)| ((*r).to_owned(), *v)).collect();
+        assert_eq!(got, want, "{file}");
+    }
+
+    const ALL: [&str; 5] = ["e/1", "e/2", "r/1>e/1", "r/2>e/1", "r/10>e/2"];
+    const AIMS: [(&str, u64); 3] = [("e", 0), ("r", 0), ("r@old", 1)];
+
+    #[test]
+    fn without_a_file_everything_is_wanted() {
+        check(&[], &[], "", &[], &[]);
+        check(&ALL, &[], "", &["e/1", "e/2", "r/1", "r/2", "r/10"], &AIMS);
+        check(&ALL, &["r/2", "e/1"], "", &["e/2", "r/1", "r/10"], &AIMS);
+    }
+
+    #[test]
+    fn the_file_goes_before_the_configuration() {
+        let file = "[models.r]\nlive = 2\nlabels = { old = 2, new = 10 }";
+        let aims = [("e", 0), ("r", 2), ("r@new", 10), ("r@old", 2)];
+        check(&ALL, &[], file, &["e/1", "e/2", "r/1", "r/2", "r/10"], &aims);
+    }
+
+    #[test]
+    fn live_alone_is_the_live_one_the_labelled_and_their_encoders() {
+        let file = "[models.r]\nload = \"live\"\n[models.e]\nload = \"live\"\nlive = 2";
+        let aims = [("e", 2), ("r", 0), ("r@old", 1)];
+        check(&ALL, &[], file, &["e/1", "e/2", "r/1", "r/10"], &aims);
+        let file = "[models.r]\nload = \"live\"\nlive = 2\n[models.e]\nload = \"live\"";
+        check(&ALL, &["r/1", "e/2"], file, &["e/1", "r/2"], &[("e", 0), ("r", 2), ("r@old", 1)]);
+    }
+
+    #[test]
+    fn the_next_best_is_wanted_where_the_latest_is_unfit() {
+        let file = "[models.r]\nload = \"live\"";
+        check(&ALL, &["r/10"], file, &["e/1", "e/2", "r/1", "r/2"], &AIMS);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let file = "[models.r]\nlive = 7\nlabels = { a = 2, b = 3 }\n[models.x]\nlive = 1";
+        let missing = Wanted::missing(&Said {
+            found: &found(&ALL),
+            unfit: &BTreeSet::new(),
+            file: &ServingFile::parse(file).unwrap(),
+            labels: &Labels::new(),
+        });
+        let told = |words: &str| missing.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(
+            (missing.len(), told("r.live is 7"), told("labels.b is 3"), told("x is not")),
+            (3, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_version_that_is_not_there_is_aimed_at_and_not_wanted() {
+        let file = "[models.r]\nload = \"live\"\nlive = 7\n[models.x]\nlive = 1";
+        check(&ALL[..2], &[], file, &["e/1", "e/2"], &[("e", 0)]);
+        check(&ALL, &[], file, &["e/1", "e/2", "r/1"], &[("e", 0), ("r", 7), ("r@old", 1)]);
+    }
+}
