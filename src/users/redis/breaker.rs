@@ -54,7 +54,7 @@ mod tests {
                 's' => breaker.succeeded(),
                 't' => drop(breaker.trip()),
                 'p' => breaker.probed(),
-                _ => unreachable!(),
+                other => panic!("`{other}` is nothing that happens"),
             }
         }
         assert_eq!(breaker.is_open(), open, "{what}");

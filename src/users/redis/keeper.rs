@@ -8,7 +8,7 @@ use crate::users::{
     options::RedisOptions,
     redis::{
         address::Address,
-        line::{Line, piped},
+        line::{Line, ask},
         link::{Link, Linked, connect, masters_of},
         tracking::{Listener, Tracking, within},
     },
@@ -100,9 +100,7 @@ impl Keeper {
     async fn probe(&self, link: &Link) -> redis::RedisResult<()> {
         // A master that became a replica would go on answering, with what it had.
         let probe = if link.may_be_demoted() { cmd("ROLE") } else { cmd("PING") };
-        let answers = within(self.options.read_timeout, link.send(&piped(probe))).await?;
-        let role = answers.into_iter().next().unwrap_or(Ok(Value::Nil))?;
-        match role {
+        match ask(link, probe, self.options.read_timeout).await? {
             Value::Array(role) if role.first().is_some_and(|role| !says(role, "master")) => {
                 Err((redis::ErrorKind::Client, "the node is no master any more").into())
             }
@@ -114,8 +112,7 @@ impl Keeper {
     async fn follow_masters(&self, link: &Link, known: &mut Vec<(String, u16)>) {
         let mut slots = cmd("CLUSTER");
         slots.arg("SLOTS");
-        let answer = within(self.options.read_timeout * 4, link.send(&piped(slots))).await;
-        let Some(Ok(slots)) = answer.ok().and_then(|answers| answers.into_iter().next()) else {
+        let Ok(slots) = ask(link, slots, self.options.read_timeout * 4).await else {
             return;
         };
         let masters = masters_of(&slots);
@@ -146,10 +143,9 @@ fn says(value: &Value, word: &str) -> bool {
 
 /// Histories have no time to live, so a policy that evicts any key loses events that were acknowledged.
 async fn warn_of_eviction(link: &Link) {
-    let mut ask = cmd("CONFIG");
-    ask.arg("GET").arg("maxmemory-policy");
-    let answer = within(Duration::from_millis(200), link.send(&piped(ask))).await;
-    let Some(Ok(value)) = answer.ok().and_then(|answers| answers.into_iter().next()) else {
+    let mut policy = cmd("CONFIG");
+    policy.arg("GET").arg("maxmemory-policy");
+    let Ok(value) = ask(link, policy, Duration::from_millis(200)).await else {
         return;
     };
     let policies: Vec<(String, String)> = redis::from_redis_value(value).unwrap_or_default();

@@ -144,6 +144,15 @@ impl Line {
         answers.map_err(|error| refusal(&error))
     }
 
+    /// Sends one command on the terms of writes, once; returns its answer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn write_one(&self, command: Cmd) -> Result<Value, StoreError> {
+        let link = self.usable()?;
+        ask(&link, command, self.write_timeout).await.map_err(|error| refusal(&error))
+    }
+
     /// Calls a script; sends its source where Redis does not have it yet.
     ///
     /// # Errors
@@ -155,14 +164,10 @@ impl Line {
         arguments: &[&[u8]],
     ) -> Result<Value, StoreError> {
         let link = self.usable()?;
-        let send = async |call: Cmd| {
-            let pipe = piped(call);
-            let answers = within(self.write_timeout, link.send(&pipe)).await?;
-            answers.into_iter().next().unwrap_or(Ok(Value::Nil))
-        };
-        let answer = match send(script.call(true, keys, arguments)).await {
+        let send = |known| ask(&link, script.call(known, keys, arguments), self.write_timeout);
+        let answer = match send(true).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                send(script.call(false, keys, arguments)).await
+                send(false).await
             }
             answer => answer,
         };
@@ -183,6 +188,12 @@ impl Line {
             tracing::warn!(why, "the user store is given up until it answers a probe");
         }
     }
+}
+
+/// Sends one command; returns its answer, or an error where it takes longer than `limit`.
+pub(super) async fn ask(link: &Link, command: Cmd, limit: Duration) -> RedisResult<Value> {
+    let answers = within(limit, link.send(&piped(command))).await?;
+    answers.into_iter().next().unwrap_or(Ok(Value::Nil))
 }
 
 /// One command as a pipeline whose answer is seen as it is.

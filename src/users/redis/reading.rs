@@ -169,9 +169,10 @@ impl Parts {
         while Instant::now() + wait < until {
             tokio::time::sleep(wait).await;
             wait *= 2;
-            let mut pipe = redis::pipe();
-            pipe.ignore_errors().cmd("GET").arg(&name);
-            let Ok(answers) = self.line.read(&pipe, self.options.redis.read_timeout).await else {
+            let mut look = cmd("GET");
+            look.arg(&name);
+            let limit = self.options.redis.read_timeout;
+            let Ok(answers) = self.line.read(&piped(look), limit).await else {
                 break;
             };
             match self.embedding(&name, answers.into_iter().next(), &shape) {
@@ -203,7 +204,7 @@ impl Parts {
         let mut delete = cmd("DEL");
         delete.arg(self.keys.lease(key));
         // Where that fails, it expires.
-        let _ = self.line.write(&piped(delete)).await;
+        let _ = self.line.write_one(delete).await;
     }
 
     /// Reads what a user's hash says, without a copy.

@@ -198,19 +198,17 @@ impl Parts {
     }
 
     async fn embedding_fields(&self, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.ignore_errors().cmd("HKEYS").arg(key);
-        let answers = self.line.write(&pipe).await?;
-        let fields = answers.into_iter().next().unwrap_or(Value::Nil);
+        let mut list = cmd("HKEYS");
+        list.arg(key);
+        let fields = self.line.write_one(list).await?;
         let fields: Vec<String> = redis::from_redis_value(fields).unwrap_or_default();
         Ok(fields.into_iter().filter(|field| field.starts_with("e:")).collect())
     }
 
     async fn forget_active(&self, user: &Arc<str>) -> Result<(), StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.ignore_errors();
-        pipe.cmd("ZREM").arg(self.keys.active(shard_of(user))).arg(&user[..]);
-        self.line.write(&pipe).await.map(drop)
+        let mut remove = cmd("ZREM");
+        remove.arg(self.keys.active(shard_of(user))).arg(&user[..]);
+        self.line.write_one(remove).await.map(drop)
     }
 
     /// The users whose last events are the latest.
@@ -218,10 +216,7 @@ impl Parts {
         let asked = (0..ACTIVE_SHARDS).map(|shard| async move {
             let mut range = cmd("ZREVRANGE");
             range.arg(self.keys.active(shard)).arg(0).arg(most as i64 - 1).arg("WITHSCORES");
-            let mut pipe = redis::pipe();
-            pipe.add_command(range).ignore_errors();
-            let answers = self.line.write(&pipe).await?;
-            let users = answers.into_iter().next().unwrap_or(Value::Nil);
+            let users = self.line.write_one(range).await?;
             let users: Vec<(String, f64)> = redis::from_redis_value(users).unwrap_or_default();
             Ok::<_, StoreError>(users)
         });
