@@ -4,8 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 3] =
-    ["podium/v1/rank.proto", "podium/v1/info.proto", "podium/v1/user.proto"];
+const PROTO_FILES: [&str; 4] = [
+    "podium/v1/rank.proto",
+    "podium/v1/info.proto",
+    "podium/v1/user.proto",
+    "podium/v1/model.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -13,6 +13,8 @@ pub enum ErrorCode {
     DeadlineExceeded,
     /// Not now: loading, draining, or a dependency is down.
     Unavailable,
+    /// The change conflicts with the state; look at that and ask again.
+    FailedPrecondition,
     /// A failure of ours; the cause is logged, not sent.
     Internal,
 }

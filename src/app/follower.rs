@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,13 +12,13 @@ use crate::{
     app::{loader::Loader, sighting::Sighting},
     ids::ModelId,
     ranking::Model,
-    repository::{Bundle, RepositoryError, ServingFile, scan},
+    repository::{Bundle, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
-    dir: PathBuf,
+    place: Place,
     /// The labels of the configuration.
     labels: Labels,
     loader: Loader,
@@ -35,9 +34,9 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(dir: PathBuf, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
         Self {
-            dir,
+            place,
             labels,
             loader,
             lives,
@@ -57,26 +56,26 @@ impl Follower {
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub(super) fn look_first(&mut self) -> Result<(), RepositoryError> {
-        self.read()?;
+    pub(super) async fn look_first(&mut self) -> Result<(), RepositoryError> {
+        self.read().await?;
         self.note(Ok(()));
         Ok(())
     }
 
     /// Looks at the repository and at `serving.toml`; where one of them cannot be read, what was known goes on.
-    pub(super) fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         self.patient = true;
         for sighting in self.seen.values_mut() {
             sighting.copying = false;
         }
-        let looked = self.read();
+        let looked = self.read().await;
         self.note(looked);
     }
 
-    fn read(&mut self) -> Result<(), RepositoryError> {
-        let found = scan(&self.dir)?;
+    async fn read(&mut self) -> Result<(), RepositoryError> {
+        let found = self.place.bundles().await?;
         if found.is_empty() && self.seen.values().any(|sighting| sighting.there) {
-            return Err(RepositoryError::Vanished { path: self.dir.clone() });
+            return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
         let there: BTreeSet<&ModelId> = found.iter().map(|found| &found.id).collect();
         for (_, gone) in self.seen.iter_mut().filter(|(id, _)| !there.contains(id)) {
@@ -95,7 +94,7 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = ServingFile::read(&self.dir)?;
+        self.file = self.place.serving_file().await?;
         Ok(())
     }
 

@@ -45,7 +45,7 @@ async fn follow(follower: &mut Follower, interval: Duration, stop: &Cancellation
     let mut next_look = Instant::now() + interval;
     while !stop.is_cancelled() {
         if Instant::now() >= next_look {
-            follower.look();
+            follower.look().await;
             next_look = Instant::now() + interval;
         }
         if follower.step().await {

@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     ids::ModelId,
     ranking::{Engine, EngineParts, Model},
-    repository::Role,
+    repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
     transport::{Listeners, Server, ServerParts},
@@ -63,9 +63,10 @@ impl App {
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
         };
-        let (dir, labels) = (config.models.dir.clone(), config.models.labels.clone());
-        let mut follower = Follower::new(dir, labels, loader, Arc::clone(&lives));
-        follower.look_first().map_err(ServingError::from)?;
+        let place = Place::directory(config.models.dir.clone());
+        let labels = config.models.labels.clone();
+        let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
+        follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
         while follower.step().await {}
         let default_model =

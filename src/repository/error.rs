@@ -43,11 +43,25 @@ pub enum RepositoryError {
     },
     /// Nothing is left of what was there.
     #[error(
-        "no bundle is left in the model repository {path}; it is taken for one that is out of reach, and what is loaded goes on. Put the bundles back, or stop the server"
+        "no bundle is left in the model repository {place}; it is taken for one that is out of reach, and what is loaded goes on. Put the bundles back, or stop the server"
     )]
     Vanished {
-        /// The directory.
-        path: PathBuf,
+        /// Where it is.
+        place: String,
+    },
+    /// `serving.toml` is not what a change was made for.
+    #[error(
+        "{file} has changed since it was read; look at what it says now, and try again",
+        file = crate::repository::serving_file::SERVING_FILE
+    )]
+    Conflict,
+    /// `serving.toml` cannot be written.
+    #[error("{file} cannot be written: {cause}. See to it that the server may write to the repository, or edit the file there",
+        file = crate::repository::serving_file::SERVING_FILE
+    )]
+    Unwritable {
+        /// What went wrong.
+        cause: std::io::Error,
     },
     /// The path is no `<name>/<version>` directory.
     #[error(
@@ -71,7 +85,10 @@ pub enum RepositoryError {
 impl RepositoryError {
     /// What kind of failure it is.
     pub fn code(&self) -> ErrorCode {
-        ErrorCode::Unavailable
+        match self {
+            Self::Conflict => ErrorCode::FailedPrecondition,
+            _ => ErrorCode::Unavailable,
+        }
     }
 }
 

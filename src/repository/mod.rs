@@ -5,8 +5,10 @@ mod bundle;
 mod error;
 mod golden;
 mod manifest;
+mod place;
 mod scan;
 mod serving_file;
+mod serving_spec;
 mod stamp;
 mod tables;
 mod template;
@@ -22,8 +24,12 @@ pub use manifest::{
     InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,
     UserItemStat, VocabularySpec,
 };
-pub use scan::{Found, scan};
-pub use serving_file::{Live, LoadWhich, SERVING_FILE, ServingFile, ServingSpec};
+pub use place::{Place, Revision, ServingText};
+pub use scan::Found;
+pub use serving_file::{SERVING_FILE, ServingFile};
+pub use serving_spec::{
+    GuardRails, Live, LoadWhich, ServingSpec, ShadowSpec, Target, VersionLimits,
+};
 pub use stamp::Stamp;
 pub use tables::{HISTORY_COLUMNS, open_text, read_lines, read_table};
 pub use template::{Piece, QUERY};

@@ -2,26 +2,20 @@
 //!
 //! `docs/models.md` describes it for people.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::{
-    ids::{ModelName, Version},
-    repository::error::{Fault, RepositoryError},
+    ids::ModelName,
+    repository::{error::Fault, serving_spec::ServingSpec},
 };
 
 /// The file's name in the repository's directory.
 pub const SERVING_FILE: &str = "serving.toml";
 
-/// A file that is larger says something else.
-const MOST_BYTES: u64 = 1 << 20;
-
-/// Longest label in bytes.
-const MOST_LABEL_BYTES: usize = 64;
-
 /// What shall serve; models that it does not name are served as without the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServingFile {
     /// By the model's name.
@@ -29,86 +23,7 @@ pub struct ServingFile {
     pub models: BTreeMap<String, ServingSpec>,
 }
 
-/// What of one model shall serve.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServingSpec {
-    /// The version that answers who names neither version nor label.
-    pub live: Live,
-    /// The version that each label names.
-    pub labels: BTreeMap<String, u64>,
-    /// Which versions are loaded.
-    pub load: LoadWhich,
-}
-
-/// The version that answers who names neither version nor label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Live {
-    /// The highest that can be loaded.
-    #[default]
-    Latest,
-    /// This one.
-    Version(u64),
-}
-
-impl<'de> Deserialize<'de> for Live {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "`live` must be a version such as 3, or \"latest\"")]
-        enum Written {
-            Version(u64),
-            Word(String),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::Version(version) => Ok(Self::Version(version)),
-            Written::Word(word) if word == "latest" => Ok(Self::Latest),
-            Written::Word(word) => {
-                let wrong =
-                    format!("`live` must be a version such as 3, or \"latest\", not \"{word}\"");
-                Err(de::Error::custom(wrong))
-            }
-        }
-    }
-}
-
-/// Which versions of a model are loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadWhich {
-    /// All that are in the repository.
-    #[default]
-    All,
-    /// The live one, those that have a label, and encoder versions that a ranker needs which is loaded.
-    Live,
-}
-
 impl ServingFile {
-    /// Reads the file of a repository; without one, nothing is said of any model.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Faulty`] with everything that is wrong with it.
-    pub fn read(root: &Path) -> Result<Self, RepositoryError> {
-        let path = root.join(SERVING_FILE);
-        let faulty = |faults| RepositoryError::Faulty { path: path.clone(), faults };
-        let unreadable = |cause: io::Error| {
-            let fix = "make it a file that the server may read, or take it away";
-            faulty(vec![Fault::new(SERVING_FILE, format!("cannot be read: {cause}"), fix)])
-        };
-        match fs::metadata(&path) {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(cause) => return Err(unreadable(cause)),
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(unreadable(io::Error::other("it is no file")));
-            }
-            Ok(metadata) if metadata.len() > MOST_BYTES => {
-                return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
-            }
-            Ok(_) => {}
-        }
-        let text = fs::read_to_string(&path).map_err(unreadable)?;
-        Self::parse(&text).map_err(faulty)
-    }
-
     /// Reads the file's text.
     ///
     /// # Errors
@@ -132,41 +47,15 @@ impl ServingFile {
     }
 }
 
-impl ServingSpec {
-    fn faults(&self, name: &str) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        let key = format!("models.{name}");
-        let mut need = |fits: bool, at: String, wrong: &str, fix: &str| {
-            if !fits {
-                faults.push(Fault::new(at, wrong, fix));
-            }
-        };
-        let rule = "write 1 to 64 of a-z 0-9 - _ .";
-        need(ModelName::parse(name).is_some(), key.clone(), "is no model's name", rule);
-        let positive = "write a whole number from 1 on";
-        need(self.live != Live::Version(0), format!("{key}.live"), "is 0", positive);
-        for (label, version) in &self.labels {
-            let at = format!("{key}.labels.{label}");
-            need(*version > 0, at.clone(), "is 0", positive);
-            let reserved = "take another name: `latest` is the highest version that is loaded";
-            need(label != "latest", at.clone(), "is reserved", reserved);
-            let fits = (1..=MOST_LABEL_BYTES).contains(&label.len());
-            need(fits, at, "has no name of 1 to 64 bytes", "give the label such a name");
-        }
-        faults
-    }
-
-    /// The live version where one is named.
-    pub fn live_version(&self) -> Option<Version> {
-        match self.live {
-            Live::Latest => None,
-            Live::Version(version) => Some(Version(version)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        ids::Version,
+        repository::serving_spec::{Live, LoadWhich},
+    };
+
     use super::*;
 
     type Said<'a> = (Live, &'a [(&'a str, u64)], LoadWhich);
@@ -213,11 +102,55 @@ mod tests {
     }
 
     #[test]
+    fn traffic_is_read_with_versions_and_labels() {
+        let text = r#"
+            [models.shop]
+            live = 3
+            previous = 2
+            keep_warm = "5m"
+            labels = { canary = 4 }
+            split = { canary = 10, 5 = 2.5 }
+            callers = { batch = 2, tests = "canary" }
+            rejected = { 6 = "it was worse" }
+            loaded = [1]
+            shadow = { version = "canary", share = 20 }
+            guard_rails = { min_requests = 50, promote = false }
+            limits = { max_memory_mib = 100, max_trial_time = "5s" }
+        "#;
+        let file = ServingFile::parse(text).unwrap();
+        let spec = file.of(&ModelName::parse("shop").unwrap());
+        let split: Vec<(String, f64)> =
+            spec.split.iter().map(|(t, s)| (t.to_string(), *s)).collect();
+        assert_eq!(split, [("5".to_owned(), 2.5), ("canary".to_owned(), 10.0)]);
+        let versions: Vec<_> = spec.targets().map(|target| spec.version_of(target)).collect();
+        let want = [5, 4, 2, 4, 4].map(|version| Some(Version(version)));
+        assert_eq!(versions, want);
+        assert_eq!(spec.rejection(Version(6)), Some("it was worse"));
+        assert_eq!(spec.rejection(Version(5)), None);
+        assert_eq!(spec.keep_warm, Duration::from_secs(300));
+        let rails = spec.guard_rails.unwrap();
+        assert_eq!((rails.min_requests, rails.promote, rails.top_k), (50, false, 10));
+        assert_eq!(spec.limits.max_trial_time, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn traffic_that_cannot_be_is_refused() {
+        let text = r#"
+            [models.shop]
+            split = { 1 = 60, 2 = 50 }
+            rejected = { canary = "x" }
+            shadow = { version = 3, share = 101 }
+        "#;
+        check(text, Err(&["rejected.canary: is no version", "more than 100", "shadow.share"]));
+        check("[models.shop]\nshadow = { share = 5 }", Err(&["missing field `version`"]));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         check("[models.shop]\nlife = 3", Err(&["unknown field `life`"]));
         check("[modles.shop]\nlive = 3", Err(&["unknown field `modles`"]));
         check("[models.shop]\nlive = \"newest\"", Err(&["not \"newest\""]));
-        check("[models.shop]\nlive = -1", Err(&["`live` must be a version such as 3"]));
+        check("[models.shop]\nlive = -1", Err(&["a version such as 3"]));
         check("[models.shop]\nload = \"some\"", Err(&["unknown variant `some`"]));
         check("[models.shop]\nlive = 3\nlive = 4", Err(&["duplicate key"]));
         check("[models.shop\n", Err(&["line 1"]));
@@ -230,13 +163,5 @@ mod tests {
                 "latest: is reserved",
             ]),
         );
-    }
-
-    #[test]
-    fn a_repository_need_not_have_one() {
-        let root = tempfile::tempdir().unwrap();
-        assert_eq!(ServingFile::read(root.path()).unwrap(), ServingFile::default());
-        fs::create_dir(root.path().join(SERVING_FILE)).unwrap();
-        assert!(ServingFile::read(root.path()).unwrap_err().to_string().contains("no file"));
     }
 }

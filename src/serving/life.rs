@@ -13,6 +13,8 @@ pub enum State {
     Loading,
     /// Runs of all sizes warm it up.
     Warming,
+    /// It scores live requests off the answer's path; no route leads to it.
+    Shadow,
     /// It answers who asks for it.
     Ready,
     /// Nobody finds it any more; requests that began with it end with it.
@@ -24,12 +26,16 @@ pub enum State {
 }
 
 /// Every step that a life can take; there is no other.
-const STEPS: [(State, State); 13] = [
+const STEPS: [(State, State); 17] = [
     (State::Found, State::Verifying),
     (State::Verifying, State::Loading),
     (State::Loading, State::Warming),
     (State::Warming, State::Ready),
+    (State::Warming, State::Shadow),
+    (State::Shadow, State::Ready),
+    (State::Ready, State::Shadow),
     (State::Ready, State::Draining),
+    (State::Shadow, State::Draining),
     (State::Draining, State::Freed),
     // Still being copied: it is tried again.
     (State::Verifying, State::Found),
@@ -53,8 +59,18 @@ impl State {
     pub fn is_held(self) -> bool {
         matches!(
             self,
-            Self::Verifying | Self::Loading | Self::Warming | Self::Ready | Self::Draining
+            Self::Verifying
+                | Self::Loading
+                | Self::Warming
+                | Self::Shadow
+                | Self::Ready
+                | Self::Draining
         )
+    }
+
+    /// Whether it can answer.
+    pub fn is_loaded(self) -> bool {
+        matches!(self, Self::Shadow | Self::Ready)
     }
 
     /// Its name, as the log and people have it.
@@ -64,6 +80,7 @@ impl State {
             Self::Verifying => "verifying",
             Self::Loading => "loading",
             Self::Warming => "warming",
+            Self::Shadow => "shadow",
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Freed => "freed",
@@ -91,11 +108,12 @@ pub struct Life {
 mod tests {
     use super::*;
 
-    const ALL: [State; 8] = [
+    const ALL: [State; 9] = [
         State::Found,
         State::Verifying,
         State::Loading,
         State::Warming,
+        State::Shadow,
         State::Ready,
         State::Draining,
         State::Freed,
@@ -110,12 +128,13 @@ mod tests {
 
     #[test]
     fn a_life_takes_only_these_steps() {
-        use State::{Draining, Failed, Found, Freed, Loading, Ready, Verifying, Warming};
+        use State::{Draining, Failed, Found, Freed, Loading, Ready, Shadow, Verifying, Warming};
         check(Found, &[Verifying, Failed]);
         check(Verifying, &[Found, Loading, Failed]);
         check(Loading, &[Warming, Failed]);
-        check(Warming, &[Ready, Failed]);
-        check(Ready, &[Draining]);
+        check(Warming, &[Shadow, Ready, Failed]);
+        check(Shadow, &[Ready, Draining]);
+        check(Ready, &[Shadow, Draining]);
         check(Draining, &[Freed]);
         check(Freed, &[Verifying]);
         check(Failed, &[Found]);

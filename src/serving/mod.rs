@@ -2,6 +2,7 @@
 
 mod batch_layout;
 mod batch_options;
+mod comparison;
 mod error;
 mod handle;
 mod invariance;
@@ -14,6 +15,7 @@ mod wanted;
 mod warm_up;
 
 pub use batch_layout::batch_layout;
+pub use comparison::{Comparison, Trial, Verdict};
 pub use error::ServingError;
 pub use handle::{ColdModel, LoadOptions, ModelHandle, verified_instance};
 pub use invariance::{Invariance, check_invariance};

@@ -116,13 +116,13 @@ fn version_to_load(wanted: &Wanted, now: &Now) -> Option<ModelId> {
 
 impl Now {
     fn is_ready(&self, id: &ModelId) -> bool {
-        self.versions.get(id).is_some_and(|standing| standing.state == State::Ready)
+        self.versions.get(id).is_some_and(|standing| standing.state.is_loaded())
     }
 
     /// Whether a version may be tried: its encoder is ready, or will not come, which the attempt then tells.
     fn has_what_it_needs(&self, standing: &Standing) -> bool {
         let encoder = standing.needs.as_ref().and_then(|needs| self.versions.get(needs));
-        encoder.is_none_or(|encoder| matches!(encoder.state, State::Ready | State::Failed))
+        encoder.is_none_or(|encoder| encoder.state.is_loaded() || encoder.state == State::Failed)
     }
 }
 

@@ -89,14 +89,24 @@ impl Wanted {
         for (label, version) in labels.into_iter().filter(|(label, _)| label != LATEST) {
             self.aims.insert(Route::label(name, &label), Aim::Version(Version(version)));
         }
-        let fit = said.found.keys().filter(|id| id.name == *name && !said.unfit.contains(*id));
+        let fit = said.found.keys().filter(|id| {
+            let may = !said.unfit.contains(*id) && spec.rejection(id.version).is_none();
+            id.name == *name && may
+        });
         let highest = fit.clone().map(|id| id.version).max();
         let is_live = |version: Version| match live {
             Aim::Highest => Some(version) == highest,
             Aim::Version(live) => version == live,
         };
+        let targets: BTreeSet<Version> =
+            spec.targets().filter_map(|target| spec.version_of(target)).collect();
+        let is_named = |version: Version| {
+            is_live(version) || labelled.contains(&version) || targets.contains(&version)
+        };
         let wants = |id: &&ModelId| {
-            spec.load == LoadWhich::All || is_live(id.version) || labelled.contains(&id.version)
+            let number = id.version.0;
+            let stays = spec.load == LoadWhich::All || spec.loaded.contains(&number);
+            is_named(id.version) || (stays && !spec.unloaded.contains(&number))
         };
         self.versions.extend(fit.filter(wants).cloned());
     }
@@ -152,6 +162,27 @@ mod tests {
         check(&[], &[], "", &[], &[]);
         check(&ALL, &[], "", &["e/1", "e/2", "r/1", "r/2", "r/10"], &AIMS);
         check(&ALL, &["r/2", "e/1"], "", &["e/2", "r/1", "r/10"], &AIMS);
+    }
+
+    #[test]
+    fn versions_are_loaded_and_left_out_by_number() {
+        let versions = ["e/2", "r/2", "r/10"];
+        let file = "[models.r]\nload = \"live\"\nloaded = [2]\n[models.e]\nunloaded = [1]";
+        check(&ALL, &["r/1"], file, &["e/1", "e/2", "r/2", "r/10"], &AIMS);
+        check(&["e/1", "e/2", "r/2", "r/10"], &[], file, &versions, &AIMS);
+    }
+
+    #[test]
+    fn what_is_rejected_is_not_the_highest() {
+        let file = "[models.r]\nload = \"live\"\nrejected = { 10 = \"it was worse\" }";
+        check(&ALL, &[], file, &["e/1", "e/2", "r/1", "r/2"], &AIMS);
+    }
+
+    #[test]
+    fn what_traffic_names_is_wanted() {
+        let file = "[models.r]\nload = \"live\"\nlive = 1\nsplit = { 2 = 5 }\nshadow = { version = \"new\" }\nlabels = { new = 10 }";
+        let aims = [("e", 0), ("r", 1), ("r@new", 10), ("r@old", 1)];
+        check(&ALL, &[], file, &["e/1", "e/2", "r/1", "r/2", "r/10"], &aims);
     }
 
     #[test]

@@ -172,6 +172,7 @@ fn not_loaded(id: &ModelId, life: &Life) -> pb::ModelInfo {
             State::Verifying => pb::ModelState::Verifying.into(),
             State::Loading => pb::ModelState::Loading.into(),
             State::Warming => pb::ModelState::Warming.into(),
+            State::Shadow => pb::ModelState::Shadow.into(),
             State::Ready => pb::ModelState::Ready.into(),
             State::Draining => pb::ModelState::Draining.into(),
             State::Freed => pb::ModelState::Freed.into(),

@@ -29,7 +29,7 @@ const FLOORS: [(&str, u8); 18] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("ort", &["runtime"]),
     ("tonic", &["transport", "cli"]),
     ("prost", &["transport", "cli"]),
@@ -40,6 +40,8 @@ const HOMES: [(&str, &[&str]); 13] = [
     ("rustls", &["users"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
+    ("object_store", &["repository"]),
+    ("toml_edit", &["repository"]),
     ("clap", &["cli", "main"]),
     ("parquet", &["cli"]),
     ("tokenizers", &["ranking"]),

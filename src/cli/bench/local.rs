@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{
     catalogue::Catalogue,
     ids::ModelId,
-    repository::{Bundle, DimSpec, ServingFile, ServingSpec, Source, scan},
+    repository::{Bundle, DimSpec, Place, ServingSpec, Source},
     transport::pb::{ModelSelector, model_selector::Selector},
     users::load_histories,
 };
@@ -24,9 +24,10 @@ pub(super) struct LocalModel {
 
 impl LocalModel {
     /// Reads the version that `model` chooses, and the histories of its encoder, or its own.
-    pub(super) fn read(models: &Path, model: &ModelSelector) -> Result<Self, String> {
-        let bundles = scan(models).map_err(|e| e.to_string())?;
-        let file = ServingFile::read(models).map_err(|e| e.to_string())?;
+    pub(super) async fn read(models: &Path, model: &ModelSelector) -> Result<Self, String> {
+        let place = Place::directory(models.to_owned());
+        let bundles = place.bundles().await.map_err(|e| e.to_string())?;
+        let file = place.serving_file().await.map_err(|e| e.to_string())?;
         let live = file.models.get(&model.name).and_then(ServingSpec::live_version);
         let wanted = |id: &ModelId| match &model.selector {
             Some(Selector::Version(version)) => id.version.0 == *version,

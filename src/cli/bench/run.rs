@@ -105,7 +105,7 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
     progress.begin("starting".to_owned());
     let started = Started::new(args)?;
     let (example, facts) = ask(&started.target, &args.model).await?;
-    let local = local_model(args, &example)?;
+    let local = local_model(args, &example).await?;
     let (pool, users) = draw(args, example, local.as_ref())?;
     let raw = match local {
         Some(local) if !args.no_raw => {
@@ -128,12 +128,15 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
 }
 
 /// The model's directory, where there is one to read.
-fn local_model(args: &BenchArgs, example: &pb::RankRequest) -> Result<Option<LocalModel>, String> {
+async fn local_model(
+    args: &BenchArgs,
+    example: &pb::RankRequest,
+) -> Result<Option<LocalModel>, String> {
     if args.target.is_some() && args.models.is_none() {
         return Ok(None);
     }
     let selector = example.model.clone().unwrap_or_default();
-    LocalModel::read(&args.config()?.models.dir, &selector).map(Some)
+    LocalModel::read(&args.config()?.models.dir, &selector).await.map(Some)
 }
 
 /// The requests, and how many users they are drawn from.

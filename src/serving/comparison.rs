@@ -1,0 +1,56 @@
+//! How a version has done beside the live one on the same requests.
+
+use std::time::Duration;
+
+use crate::ids::{ModelId, Version};
+
+/// What a comparison is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// The version has a share of the users.
+    Canary,
+    /// The version answers nobody.
+    Shadow,
+}
+
+/// A version beside the live one, over all requests that both have scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The version that is compared.
+    pub version: ModelId,
+    /// The live version that it is compared with.
+    pub baseline: Version,
+    /// What the comparison is for.
+    pub trial: Trial,
+    /// Requests that both have scored.
+    pub requests: u64,
+    /// Requests that were to be scored by both and were not, for want of spare capacity.
+    pub skipped: u64,
+    /// Mean Kendall tau of the two orders, from -1 to 1.
+    pub kendall_tau: f64,
+    /// Mean share of the live version's first places that the version has too, from 0 to 1.
+    pub top_k_overlap: f64,
+    /// The shift of the version's scores from the live one's, as a population stability index.
+    pub psi: f64,
+    /// The share of the version's requests that failed, from 0 to 1.
+    pub error_rate: f64,
+    /// The share of the live version's requests that failed, from 0 to 1.
+    pub baseline_error_rate: f64,
+    /// The 95th percentile of the version's time to score a request.
+    pub latency: Duration,
+    /// The 95th percentile of the live version's time to score a request.
+    pub baseline_latency: Duration,
+    /// What the guard rails say of it.
+    pub verdict: Verdict,
+}
+
+/// What guard rails say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is decided; with what it waits for.
+    Waits(String),
+    /// It keeps to all rails.
+    Passes,
+    /// It breaks one; with which, and by how much.
+    Fails(String),
+}
