@@ -46,6 +46,16 @@ impl Config {
         }
     }
 
+    /// Where what can be had again is kept between starts.
+    pub fn cache_dir(&self) -> PathBuf {
+        if !self.models.cache_dir.as_os_str().is_empty() {
+            return self.models.cache_dir.clone();
+        }
+        let set = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+        caches.unwrap_or_else(env::temp_dir).join("podium")
+    }
+
     /// How requests are ranked, with the model that answers where none is named.
     pub fn engine_options(&self, default_model: String) -> EngineOptions {
         EngineOptions {

@@ -52,6 +52,8 @@ pub struct ModelsSection {
     /// How often the repository is looked at while the server serves; 0: only at the start.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
+    /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
+    pub cache_dir: PathBuf,
 }
 
 impl Default for ModelsSection {
@@ -63,6 +65,7 @@ impl Default for ModelsSection {
             batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
+            cache_dir: PathBuf::new(),
         }
     }
 }
