@@ -1,5 +1,7 @@
 //! The path of one request: model, user, features, run, selection.
 
+mod behind;
+mod blame;
 mod engine;
 mod error;
 mod features;
@@ -8,7 +10,9 @@ mod models;
 mod parts;
 mod request;
 mod response;
+mod scoring;
 mod select;
+mod trial;
 mod user_side;
 mod user_view;
 mod warm;

@@ -24,11 +24,13 @@ impl Estimate {
     }
 }
 
-/// The mean of what was seen, from sums alone.
+/// The mean of what was seen, and the sum of squared distances from it.
+///
+/// Source: B. P. Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 4 (1962).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Mean {
     count: u64,
-    sum: f64,
+    mean: f64,
     squares: f64,
 }
 
@@ -36,8 +38,9 @@ impl Mean {
     /// Takes in a sample.
     pub fn add(&mut self, sample: f64) {
         self.count += 1;
-        self.sum += sample;
-        self.squares += sample * sample;
+        let distance = sample - self.mean;
+        self.mean += distance / self.count as f64;
+        self.squares += distance * (sample - self.mean);
     }
 
     /// Samples so far.
@@ -47,14 +50,12 @@ impl Mean {
 
     /// The mean and its standard error.
     pub fn estimate(&self) -> Estimate {
-        if self.count < 2 {
-            let value = if self.count == 0 { 0.0 } else { self.sum };
-            return Estimate { value, ..Estimate::UNKNOWN };
-        }
         let count = self.count as f64;
-        let value = self.sum / count;
-        let variance = (self.squares / count - value * value).max(0.0) * count / (count - 1.0);
-        Estimate { value, error: (variance / count).sqrt() }
+        let error = match self.count {
+            0 | 1 => f64::INFINITY,
+            _ => (self.squares / (count - 1.0) / count).sqrt(),
+        };
+        Estimate { value: self.mean, error }
     }
 }
 

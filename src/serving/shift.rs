@@ -61,7 +61,7 @@ impl Shift {
     /// baseline have in a bin. 0 is no shift, above 0.25 is commonly taken for a large one.
     ///
     /// Its standard error is that of the jackknife over groups of requests, by which its bias is taken off as well: candidates of one
-    /// request are no independent samples.
+    /// request are no independent samples. The bins are taken for given.
     ///
     /// Source: N. Siddiqi, "Credit Risk Scorecards" (2006), for the index; B. Efron and C. Stein, "The jackknife estimate of variance",
     /// Annals of Statistics 9 (1981), for the error.
@@ -147,6 +147,8 @@ mod tests {
 
     use super::*;
 
+    const REPETITIONS: usize = 60;
+
     /// Requests of so many candidates, whose baseline scores are normal and whose others are moved by `by`.
     fn shifted(requests: usize, candidates: usize, by: f32) -> Shift {
         let mut random = StdRng::seed_from_u64(7);
@@ -191,24 +193,27 @@ mod tests {
     #[test]
     fn its_error_is_that_of_independent_repetitions() {
         let mut random = StdRng::seed_from_u64(11);
+        let normal = Normal::new(0.0_f32, 1.0).unwrap();
         let mut once = || {
             let mut shift = Shift::default();
             for _ in 0..200 {
                 // The scores of one request hang together.
-                let level: f32 = random.random();
-                let mut scores = || -> Vec<f32> {
-                    (0..20).map(|_| level + random.random::<f32>() * 0.3).collect()
-                };
-                let (baseline, version) = (scores(), scores());
-                shift.add(&baseline, &version.iter().map(|s| s + 0.2).collect::<Vec<_>>());
+                let level = normal.sample(&mut random);
+                let scores = (0..20).map(|_| level + normal.sample(&mut random));
+                let baseline: Vec<f32> = scores.collect();
+                let moved = baseline.iter().map(|s| s + 0.7 + 0.3 * normal.sample(&mut random));
+                let version: Vec<f32> = moved.collect();
+                shift.add(&baseline, &version);
             }
             shift.estimate()
         };
-        let estimates: Vec<Estimate> = (0..200).map(|_| once()).collect();
-        let mean = estimates.iter().map(|e| e.value).sum::<f64>() / 200.0;
+        let estimates: Vec<Estimate> = (0..REPETITIONS).map(|_| once()).collect();
+        let mean = estimates.iter().map(|e| e.value).sum::<f64>() / REPETITIONS as f64;
         let squares: f64 = estimates.iter().map(|e| (e.value - mean).powi(2)).sum();
-        let (spread, told) =
-            ((squares / 199.0).sqrt(), estimates.iter().map(|e| e.error).sum::<f64>() / 200.0);
+        let (spread, told) = (
+            (squares / (REPETITIONS - 1) as f64).sqrt(),
+            estimates.iter().map(|e| e.error).sum::<f64>() / REPETITIONS as f64,
+        );
         assert!((0.7..1.5).contains(&(told / spread)), "{told} is told, and {spread} is so");
     }
 
