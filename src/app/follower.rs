@@ -9,11 +9,13 @@ use std::{
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
+    app::{loader::Loader, overrides::Overrides, sighting::Sighting},
     ids::ModelId,
     ranking::Model,
     repository::{Bundle, Place, RepositoryError, ServingFile},
-    serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
+    serving::{
+        Action, Labels, Lives, Now, Said, ServingError, Standing, State, TrafficRules, Wanted, next,
+    },
 };
 
 /// Sees what is in the repository, and leads the lives of versions.
@@ -25,8 +27,9 @@ pub(super) struct Follower {
     lives: Arc<Lives>,
     /// Every version that has a life.
     seen: BTreeMap<ModelId, Sighting>,
-    /// The last `serving.toml` that was right.
+    /// The last `serving.toml` that was right, with what this server rejects by itself.
     file: ServingFile,
+    overrides: Arc<Overrides>,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
@@ -34,7 +37,12 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        labels: Labels,
+        loader: Loader,
+        (lives, overrides): (Arc<Lives>, Arc<Overrides>),
+    ) -> Self {
         Self {
             place,
             labels,
@@ -42,6 +50,7 @@ impl Follower {
             lives,
             seen: BTreeMap::new(),
             file: ServingFile::default(),
+            overrides,
             leaving: BTreeMap::new(),
             patient: false,
         }
@@ -94,14 +103,35 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = self.place.serving_file().await?;
+        self.file = self.overrides.with(self.place.serving_file().await?);
+        self.direct();
         Ok(())
+    }
+
+    /// Leads requests as the file says, and shows what it rejects.
+    fn direct(&self) {
+        let (found, unfit) = (self.found(), BTreeSet::new());
+        let said = self.said(&found, &unfit);
+        let (mut rules, mut rejected) = (BTreeMap::new(), BTreeMap::new());
+        for id in found.keys() {
+            let spec = said.spec_of(&id.name);
+            if let Some(reason) = spec.rejection(id.version) {
+                rejected.insert(id.clone(), reason.into());
+            }
+            rules.entry(id.name.clone()).or_insert_with(|| TrafficRules::of(&spec));
+        }
+        self.loader.registry.direct(&rules);
+        self.lives.note_rejected(rejected);
     }
 
     /// Tells once what is wrong with the repository, or that it is right again.
     fn note(&self, looked: Result<(), RepositoryError>) {
         let found = self.found();
-        let missing = || Wanted::missing(&self.said(&found, &BTreeSet::new()));
+        let missing = || {
+            let mut missing = Wanted::missing(&self.said(&found, &BTreeSet::new()));
+            missing.extend(self.overrides.faults());
+            missing
+        };
         let fault = match looked {
             Err(error) => Some(error.to_string()),
             Ok(()) => Some(missing().join("\n")).filter(|missing| !missing.is_empty()),
@@ -126,6 +156,10 @@ impl Follower {
                 self.loader.registry.lead(route, to);
             }
             Some(Action::Drain(id)) => self.drain(&id),
+            Some(Action::Turn(id, to)) => {
+                self.lives.step(&id, to, None);
+                tracing::info!(model = %id, %to, "a loaded version is used otherwise");
+            }
             Some(Action::Load(id)) => self.load(&id).await,
         }
         true
@@ -212,7 +246,7 @@ impl Follower {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
-        let first_look = sighting.try_it(encoder == Some(State::Ready));
+        let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded));
         self.lives.step(id, State::Verifying, None);
         let opened = self.loader.open(&sighting.path);
         let fault = match &opened {
@@ -233,8 +267,10 @@ impl Follower {
         };
         match loaded {
             Ok(()) => {
-                self.lives.step(id, State::Ready, None);
-                tracing::info!(model = %id, "loaded");
+                let shadow = self.wanted().shadows.contains(id);
+                let state = if shadow { State::Shadow } else { State::Ready };
+                self.lives.step(id, state, None);
+                tracing::info!(model = %id, %state, "loaded");
             }
             Err(error) => {
                 self.lives.step(id, State::Failed, Some(&error));

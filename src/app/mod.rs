@@ -5,7 +5,9 @@ mod error;
 mod example;
 mod follower;
 mod following;
+mod guard;
 mod loader;
+mod overrides;
 mod sighting;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -17,8 +19,8 @@ pub use example::load_example;
 
 use crate::{
     app::{
-        banner::Banner, follower::Follower, following::Following, loader::Loader,
-        sighting::Sighting,
+        banner::Banner, follower::Follower, following::Following, guard::Guard, loader::Loader,
+        overrides::Overrides, sighting::Sighting,
     },
     config::Config,
     ids::ModelId,
@@ -38,6 +40,7 @@ pub struct App {
     users: Arc<dyn UserStore>,
     lives: Arc<Lives>,
     follower: Follower,
+    guard: Guard,
     config: Config,
 }
 
@@ -65,7 +68,16 @@ impl App {
         };
         let place = Place::directory(config.models.dir.clone());
         let labels = config.models.labels.clone();
-        let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
+        let overrides = Arc::new(Overrides::default());
+        let guard = Guard {
+            registry: Arc::clone(&registry),
+            place: place.clone(),
+            labels: labels.clone(),
+            overrides: Arc::clone(&overrides),
+            told: BTreeMap::new(),
+            fault: None,
+        };
+        let mut follower = Follower::new(place, labels, loader, (Arc::clone(&lives), overrides));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
         while follower.step().await {}
@@ -77,7 +89,7 @@ impl App {
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
-        Ok(Self { engine, runtime, shipped, users, lives, follower, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
     }
 
     /// What ranks requests.
@@ -115,6 +127,9 @@ impl App {
                 StartError::Transport(format!("no thread for the repository: {cause}"))
             })?),
         };
+        self.guard.start(stop.clone()).map_err(|cause| {
+            StartError::Transport(format!("no thread for guard rails: {cause}"))
+        })?;
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         if let Some(following) = following {

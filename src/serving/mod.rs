@@ -12,6 +12,8 @@ mod latencies;
 mod life;
 mod lives;
 mod plan;
+#[cfg(test)]
+mod plan_scenes;
 mod registry;
 mod samples;
 mod shift;
