@@ -148,8 +148,8 @@ mod tests {
         lives.step(&id(2), State::Failed, Some("it is broken"));
         let rejected = [1, 2, 3].map(|version| (id(version), "it was worse".into()));
         lives.note_rejected(rejected.into());
-        let told: Vec<_> = lives.all().into_values().map(|life| life.reason.unwrap()).collect();
-        assert_eq!(told, ["rejected: it was worse".into(), "it is broken".into()]);
+        let reasons = lives.all().into_values().map(|life| life.reason.unwrap().to_string());
+        assert_eq!(reasons.collect::<Vec<_>>(), ["rejected: it was worse", "it is broken"]);
         lives.note_rejected(BTreeMap::new());
         assert_eq!(lives.all()[&id(1)].reason, None);
     }

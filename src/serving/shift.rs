@@ -142,7 +142,7 @@ fn index<'a>(groups: impl Iterator<Item = &'a Counts> + Clone) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use rand::{SeedableRng, rngs::StdRng};
     use rand_distr::{Distribution, Normal};
 
     use super::*;
