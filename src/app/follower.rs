@@ -4,17 +4,25 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
+    app::{
+        loader::Loader,
+        sighting::Sighting,
+        trial::{Outcome, Trying},
+    },
     ids::ModelId,
     ranking::Model,
     repository::{Bundle, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
+
+/// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
@@ -29,6 +37,8 @@ pub(super) struct Follower {
     file: ServingFile,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
+    /// The version that is tried in a process of its own.
+    trying: Option<Trying>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
 }
@@ -43,6 +53,7 @@ impl Follower {
             seen: BTreeMap::new(),
             file: ServingFile::default(),
             leaving: BTreeMap::new(),
+            trying: None,
             patient: false,
         }
     }
@@ -118,6 +129,12 @@ impl Follower {
     pub(super) async fn step(&mut self) -> bool {
         self.free();
         self.retry();
+        if let Some(outcome) = self.trying.as_mut().and_then(Trying::outcome)
+            && let Some(tried) = self.trying.take()
+        {
+            self.load_tried(tried, outcome).await;
+            return true;
+        }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
@@ -126,9 +143,28 @@ impl Follower {
                 self.loader.registry.lead(route, to);
             }
             Some(Action::Drain(id)) => self.drain(&id),
-            Some(Action::Load(id)) => self.load(&id).await,
+            Some(Action::Load(id)) => self.load(&id),
         }
         true
+    }
+
+    /// Takes all steps that there are to take, and waits for trials meanwhile.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            while self.step().await {}
+            match &mut self.trying {
+                Some(trying) => trying.ended().await,
+                None => return,
+            }
+        }
+    }
+
+    /// Waits until a trial ends; for ever where none is made.
+    pub(super) async fn trial_ended(&mut self) {
+        match &mut self.trying {
+            Some(trying) => trying.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether a retired version waits for its last request.
@@ -207,7 +243,8 @@ impl Follower {
         tracing::info!(model = %id, "draining");
     }
 
-    async fn load(&mut self, id: &ModelId) {
+    /// Reads a version's files, and begins to try it.
+    fn load(&mut self, id: &ModelId) {
         let Some(sighting) = self.seen.get_mut(id) else {
             return;
         };
@@ -227,20 +264,37 @@ impl Follower {
             self.lives.step(id, State::Found, Some(&waits));
             return;
         }
-        let loaded = match opened {
-            Ok(bundle) => self.load_bundle(&bundle).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match loaded {
+        match opened {
+            Ok(bundle) => {
+                let limits = self.file.of(&id.name).limits.clone();
+                self.trying = Some(self.loader.begin_trial(bundle, limits));
+            }
+            Err(error) => self.fail(id, &error.to_string()),
+        }
+    }
+
+    /// Goes on with a version whose trial has ended.
+    async fn load_tried(&mut self, tried: Trying, outcome: Outcome) {
+        let bundle = tried.bundle;
+        let id = &bundle.id;
+        if let Err(refusal) = self.loader.admit(&bundle, outcome, &tried.limits) {
+            if let Some(sighting) = self.seen.get_mut(id).filter(|_| refusal.later) {
+                sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+            }
+            return self.fail(id, &refusal.reason);
+        }
+        match self.load_bundle(&bundle).await {
             Ok(()) => {
                 self.lives.step(id, State::Ready, None);
                 tracing::info!(model = %id, "loaded");
             }
-            Err(error) => {
-                self.lives.step(id, State::Failed, Some(&error));
-                tracing::error!(model = %id, error, "a bundle is left out");
-            }
+            Err(error) => self.fail(id, &error),
         }
+    }
+
+    fn fail(&self, id: &ModelId, error: &str) {
+        self.lives.step(id, State::Failed, Some(error));
+        tracing::error!(model = %id, error, "a bundle is left out");
     }
 
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.

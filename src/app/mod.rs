@@ -6,7 +6,9 @@ mod example;
 mod follower;
 mod following;
 mod loader;
+mod memory;
 mod sighting;
+mod trial;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -14,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::StartError;
 pub use example::load_example;
+pub use trial::try_one;
 
 use crate::{
     app::{
         banner::Banner, follower::Follower, following::Following, loader::Loader,
-        sighting::Sighting,
+        sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
@@ -62,13 +65,15 @@ impl App {
             users: Arc::clone(&users),
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
+            trials: Trials::new(&config, &runtime),
+            memory_reserve_mib: config.models.memory_reserve_mib,
         };
         let place = Place::directory(config.models.dir.clone());
         let labels = config.models.labels.clone();
         let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
-        while follower.step().await {}
+        follower.settle().await;
         let default_model =
             default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {

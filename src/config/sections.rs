@@ -54,6 +54,10 @@ pub struct ModelsSection {
     pub poll_interval: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// Whether a version is tried in a process of its own before it is loaded.
+    pub trial: bool,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub memory_reserve_mib: u64,
 }
 
 impl Default for ModelsSection {
@@ -66,6 +70,8 @@ impl Default for ModelsSection {
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
             cache_dir: PathBuf::new(),
+            trial: true,
+            memory_reserve_mib: 256,
         }
     }
 }

@@ -20,7 +20,7 @@ mod wire;
 
 pub use blocks::InputBlocks;
 pub use environment::{LIBRARY_VERSION, Runtime};
-pub use error::RuntimeError;
+pub use error::{RuntimeError, lacks_memory};
 pub use instance::{ModelInstance, Stop};
 pub use options::{PackedInputs, RuntimeOptions};
 pub use provider::{CudaOptions, Device, DeviceChoice};
