@@ -10,7 +10,7 @@ use crate::{
     app::example::load_example,
     ids::ModelId,
     ranking::{Encoder, Model, Ranker},
-    repository::{Bundle, EncoderRef, Fault, RepositoryError, Role},
+    repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, LoadOptions, Registry, Selector, ServingError},
     transport::Limits,
@@ -30,12 +30,16 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Reads a bundle and holds its files against their sums; gives it the catalogue of the configuration, where it takes one.
+    /// Reads a bundle and holds its files against their sums and limits; gives it the catalogue of the configuration, where it takes one.
     ///
     /// # Errors
-    /// Those of [`Bundle::open`].
-    pub(super) fn open(&self, path: &Path) -> Result<Bundle, RepositoryError> {
-        let mut bundle = Bundle::open(path)?;
+    /// Those of [`Bundle::open_within`].
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        limits: &VersionLimits,
+    ) -> Result<Bundle, RepositoryError> {
+        let mut bundle = Bundle::open_within(path, limits)?;
         let catalogue = self.catalogues.get(bundle.id.name.as_str());
         if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
             bundle.use_catalogue(path);

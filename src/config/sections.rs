@@ -54,6 +54,8 @@ pub struct ModelsSection {
     pub poll_interval: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// Bytes of optimised graphs that are kept there; 0: none are.
+    pub graph_cache_bytes: u64,
 }
 
 impl Default for ModelsSection {
@@ -66,6 +68,7 @@ impl Default for ModelsSection {
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
             cache_dir: PathBuf::new(),
+            graph_cache_bytes: 2 << 30,
         }
     }
 }
