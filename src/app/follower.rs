@@ -251,7 +251,7 @@ impl Follower {
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let first_look = sighting.try_it(encoder == Some(State::Ready));
         self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path);
+        let opened = self.loader.open(&sighting.path, &self.file.of(&id.name).limits);
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),

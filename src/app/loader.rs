@@ -46,13 +46,18 @@ const MIB: u64 = 1 << 20;
 const MEMORY_PER_BYTE: u64 = 3;
 
 impl Loader {
-    /// Reads a bundle and holds its files against their sums; gives it the catalogue of the configuration, where it takes one.
+    /// Reads a bundle and holds its files against their sums and limits; gives it the catalogue of the configuration, where it takes one.
     ///
     /// # Errors
-    /// Those of [`Bundle::open`].
-    pub(super) fn open(&self, path: &Path) -> Result<Bundle, RepositoryError> {
+    /// Those of [`Bundle::open_within`].
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        limits: &VersionLimits,
+    ) -> Result<Bundle, RepositoryError> {
         let unstarted = |cause| RepositoryError::Unreadable { path: path.to_owned(), cause };
-        let mut bundle = at_low_priority(|| Bundle::open(path)).map_err(unstarted)??;
+        let mut bundle =
+            at_low_priority(|| Bundle::open_within(path, limits)).map_err(unstarted)??;
         let catalogue = self.catalogues.get(bundle.id.name.as_str());
         if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
             bundle.use_catalogue(path);

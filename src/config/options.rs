@@ -12,7 +12,7 @@ use crate::{
     config::sections::{Config, ModelsSection},
     ranking::EngineOptions,
     repository::BatchingSpec,
-    runtime::{DeviceChoice, LIBRARY_VERSION, RuntimeOptions},
+    runtime::{DeviceChoice, GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
 };
 
@@ -26,6 +26,13 @@ impl Config {
             intra_op_threads: self.runtime.intra_op_threads,
             intra_op_spinning: self.runtime.intra_op_spinning,
             packed_inputs: self.runtime.packed_inputs,
+            graph_cache: match self.models.graph_cache_bytes {
+                0 => None,
+                most_bytes => {
+                    let folder = self.cache_dir().join("graphs");
+                    Some(GraphCacheOptions { folder, most_bytes })
+                }
+            },
         }
     }
 

@@ -58,6 +58,8 @@ pub struct ModelsSection {
     pub trial: bool,
     /// Memory that stays free when a version is loaded, in MiB.
     pub memory_reserve_mib: u64,
+    /// Bytes of optimised graphs that are kept there; 0: none are.
+    pub graph_cache_bytes: u64,
 }
 
 impl Default for ModelsSection {
@@ -72,6 +74,7 @@ impl Default for ModelsSection {
             cache_dir: PathBuf::new(),
             trial: true,
             memory_reserve_mib: 256,
+            graph_cache_bytes: 2 << 30,
         }
     }
 }

@@ -211,7 +211,8 @@ pub fn verified_instance(
     bundle: &Bundle,
 ) -> Result<Box<dyn ModelInstance>, ServingError> {
     let refused = |error: RuntimeError| {
-        let fix = "export the graph again in one file, with an opset that this ONNX Runtime knows";
+        let fix =
+            "export the graph again, with operators and an opset that this ONNX Runtime knows";
         Fault::new("model.onnx", error.to_string(), fix)
     };
     let mut faults = bundle.file_faults().to_vec();
