@@ -9,9 +9,13 @@ use std::{
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
+    app::{
+        ahead::{Computing, EmbeddingsAhead},
+        loader::{Loaded, Loader},
+        sighting::Sighting,
+    },
     ids::ModelId,
-    ranking::Model,
+    ranking::{Engine, Model},
     repository::{Bundle, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
@@ -29,12 +33,20 @@ pub(super) struct Follower {
     file: ServingFile,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
+    ahead: EmbeddingsAhead,
+    /// A version that is loaded and waits for embeddings that are computed ahead.
+    waiting: Option<(Loaded, Computing)>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
 }
 
 impl Follower {
-    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        labels: Labels,
+        (loader, ahead): (Loader, EmbeddingsAhead),
+        lives: Arc<Lives>,
+    ) -> Self {
         Self {
             place,
             labels,
@@ -43,8 +55,15 @@ impl Follower {
             seen: BTreeMap::new(),
             file: ServingFile::default(),
             leaving: BTreeMap::new(),
+            ahead,
+            waiting: None,
             patient: false,
         }
+    }
+
+    /// Has embeddings computed ahead from now on, as requests have them computed.
+    pub(super) fn serve_with(&mut self, engine: &Arc<Engine>) {
+        self.ahead.engine = Some(Arc::clone(engine));
     }
 
     /// What is in the repository.
@@ -117,6 +136,9 @@ impl Follower {
     /// Takes one step towards what is wanted; says whether there was one to take.
     pub(super) async fn step(&mut self) -> bool {
         self.free();
+        if let Some((loaded, _)) = self.waiting.take_if(|(_, computing)| computing.is_over()) {
+            self.publish(loaded);
+        }
         self.retry();
         let action = next(&self.wanted(), &self.now());
         match action {
@@ -131,9 +153,9 @@ impl Follower {
         true
     }
 
-    /// Whether a retired version waits for its last request.
-    pub(super) fn is_draining(&self) -> bool {
-        !self.leaving.is_empty()
+    /// Whether a version waits: for its last request, or for embeddings.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.leaving.is_empty() || self.waiting.is_some()
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -162,7 +184,8 @@ impl Follower {
         for (id, sighting) in self.seen.iter().filter(|(_, sighting)| sighting.there) {
             let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
             let may_come = encoder.is_some_and(|state| state != State::Failed);
-            if self.lives.state(id) == Some(State::Failed) && sighting.is_worth_a_try(may_come) {
+            let failed = self.lives.state(id) == Some(State::Failed);
+            if failed && sighting.is_worth_a_try(may_come, &self.file.of(&id.name).limits) {
                 self.lives.step(id, State::Found, None);
             }
         }
@@ -212,7 +235,8 @@ impl Follower {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
-        let first_look = sighting.try_it(encoder == Some(State::Ready));
+        let limits = self.file.of(&id.name).limits;
+        let first_look = sighting.try_it(encoder == Some(State::Ready), limits);
         self.lives.step(id, State::Verifying, None);
         let opened = self.loader.open(&sighting.path);
         let fault = match &opened {
@@ -232,10 +256,7 @@ impl Follower {
             Err(error) => Err(error.to_string()),
         };
         match loaded {
-            Ok(()) => {
-                self.lives.step(id, State::Ready, None);
-                tracing::info!(model = %id, "loaded");
-            }
+            Ok(loaded) => self.publish_when_ready(loaded),
             Err(error) => {
                 self.lives.step(id, State::Failed, Some(&error));
                 tracing::error!(model = %id, error, "a bundle is left out");
@@ -243,13 +264,36 @@ impl Follower {
         }
     }
 
+    /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
+    fn publish_when_ready(&mut self, loaded: Loaded) {
+        let computing = match &loaded.model {
+            Model::Ranker(ranker) => {
+                self.ahead.begin(ranker, self.loader.live(&loaded.id.name).as_deref())
+            }
+            Model::Encoder(_) => None,
+        };
+        match computing {
+            Some(computing) => self.waiting = Some((loaded, computing)),
+            None => self.publish(loaded),
+        }
+    }
+
+    fn publish(&self, loaded: Loaded) {
+        let id = loaded.id.clone();
+        self.loader.publish(loaded);
+        self.lives.step(&id, State::Ready, None);
+        tracing::info!(model = %id, "loaded");
+    }
+
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
+    async fn load_bundle(&self, bundle: &Bundle) -> Result<Loaded, String> {
         self.lives.step(&bundle.id, State::Loading, None);
         let warming = || {
             self.lives.step(&bundle.id, State::Warming, None);
         };
-        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
+        let limits = self.file.of(&bundle.id.name).limits;
+        let loading = self.loader.load(bundle, &limits, warming);
+        let loaded = AssertUnwindSafe(loading).catch_unwind().await;
         let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
         loaded.map_err(|error: ServingError| error.to_string())
     }

@@ -7,14 +7,14 @@ use std::{
 };
 
 use crate::{
-    app::example::load_example,
-    ids::ModelId,
-    ranking::{Encoder, Model, Ranker},
-    repository::{Bundle, EncoderRef, Fault, RepositoryError, Role},
+    app::{example::load_example, rehearsal::Rehearsal},
+    ids::{ModelId, ModelName},
+    ranking::{Encoder, Model, Ranker, RecentByModel},
+    repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, LoadOptions, Registry, Selector, ServingError},
     transport::Limits,
-    users::{Shipped, UserStore, load_histories},
+    users::{History, Shipped, UserStore, load_histories},
 };
 
 /// Loads, publishes and retires versions.
@@ -27,6 +27,15 @@ pub(super) struct Loader {
     pub(super) limits: Limits,
     /// Catalogues that the configuration names, by model.
     pub(super) catalogues: BTreeMap<String, PathBuf>,
+    /// The last requests of each model.
+    pub(super) recent: RecentByModel,
+}
+
+/// A version that is ready to be published.
+pub(super) struct Loaded {
+    pub(super) id: ModelId,
+    pub(super) model: Model,
+    histories: Vec<(Arc<str>, History)>,
 }
 
 impl Loader {
@@ -43,15 +52,16 @@ impl Loader {
         Ok(bundle)
     }
 
-    /// Loads a version, warms it up and publishes it; tells when its sessions are there.
+    /// Loads a version, warms it up and rehearses it; tells when its sessions are there.
     ///
     /// # Errors
     /// [`ServingError`]; then nothing of it is held.
     pub(super) async fn load(
         &self,
         bundle: &Bundle,
+        limits: &VersionLimits,
         warming: impl FnOnce(),
-    ) -> Result<(), ServingError> {
+    ) -> Result<Loaded, ServingError> {
         let faulty = |fault| bundle.faulty(vec![fault]);
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
@@ -63,15 +73,48 @@ impl Loader {
             Role::UserEncoder => Model::Encoder(Arc::new(Encoder::compile(bundle, handle).await?)),
             Role::Ranker => {
                 let example = load_example(bundle, &self.limits).map_err(faulty)?;
-                Model::Ranker(Arc::new(Ranker::compile(bundle, handle, encoder, example)?))
+                let ranker = Ranker::compile(bundle, handle, encoder, example)?;
+                let ranker = ranker.remembering(self.recent.of(&bundle.id.name));
+                self.rehearse(bundle, &ranker, limits).await?;
+                Model::Ranker(Arc::new(ranker))
             }
         };
+        Ok(Loaded { id: bundle.id.clone(), model, histories })
+    }
+
+    /// Publishes a version.
+    pub(super) fn publish(&self, loaded: Loaded) {
+        let Loaded { id, model, histories } = loaded;
         if let Model::Encoder(encoder) = &model {
             self.users.serve(encoder.id(), encoder.shape());
         }
-        self.shipped.publish(&bundle.id, histories);
-        self.registry.publish(bundle.id.clone(), Arc::new(model));
-        Ok(())
+        self.shipped.publish(&id, histories);
+        self.registry.publish(id, Arc::new(model));
+    }
+
+    async fn rehearse(
+        &self,
+        bundle: &Bundle,
+        ranker: &Ranker,
+        limits: &VersionLimits,
+    ) -> Result<(), ServingError> {
+        let live = self.live(&bundle.id.name);
+        let rehearsal = Rehearsal {
+            bundle,
+            ranker,
+            live: live.as_deref(),
+            limits: &self.limits,
+            accept_new_signature: limits.accept_new_signature,
+        };
+        rehearsal.run().await
+    }
+
+    /// The version of a model that answers who names none, where it is a ranker.
+    pub(super) fn live(&self, name: &ModelName) -> Option<Arc<Ranker>> {
+        match self.registry.resolve(name.as_str(), &Selector::Live).ok()?.as_ref() {
+            Model::Ranker(ranker) => Some(Arc::clone(ranker)),
+            Model::Encoder(_) => None,
+        }
     }
 
     /// The encoder version that a ranker needs.
