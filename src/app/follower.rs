@@ -11,12 +11,13 @@ use futures::FutureExt;
 
 use crate::{
     app::{
-        loader::Loader,
+        ahead::{Computing, EmbeddingsAhead},
+        loader::{Loaded, Loader},
         sighting::Sighting,
         trial::{Outcome, Trying},
     },
     ids::ModelId,
-    ranking::Model,
+    ranking::{Engine, Model},
     repository::{Bundle, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
@@ -37,14 +38,28 @@ pub(super) struct Follower {
     file: ServingFile,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
-    /// The version that is tried in a process of its own.
-    trying: Option<Trying>,
+    ahead: EmbeddingsAhead,
+    /// The version that is on its way to being ready; there is one at most.
+    under_way: Option<UnderWay>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
 }
 
+/// What a version on its way waits for.
+enum UnderWay {
+    /// A process of its own tries it.
+    Trial(Trying),
+    /// It is loaded; embeddings are computed ahead.
+    Embeddings(Loaded, Computing),
+}
+
 impl Follower {
-    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        labels: Labels,
+        (loader, ahead): (Loader, EmbeddingsAhead),
+        lives: Arc<Lives>,
+    ) -> Self {
         Self {
             place,
             labels,
@@ -53,9 +68,15 @@ impl Follower {
             seen: BTreeMap::new(),
             file: ServingFile::default(),
             leaving: BTreeMap::new(),
-            trying: None,
+            ahead,
+            under_way: None,
             patient: false,
         }
+    }
+
+    /// Has embeddings computed ahead from now on, as requests have them computed.
+    pub(super) fn serve_with(&mut self, engine: &Arc<Engine>) {
+        self.ahead.engine = Some(Arc::clone(engine));
     }
 
     /// What is in the repository.
@@ -129,10 +150,7 @@ impl Follower {
     pub(super) async fn step(&mut self) -> bool {
         self.free();
         self.retry();
-        if let Some(outcome) = self.trying.as_mut().and_then(Trying::outcome)
-            && let Some(tried) = self.trying.take()
-        {
-            self.load_tried(tried, outcome).await;
+        if self.go_on().await {
             return true;
         }
         let action = next(&self.wanted(), &self.now());
@@ -148,28 +166,50 @@ impl Follower {
         true
     }
 
+    /// Goes on with the version that is under way; says whether what it waits for was there.
+    async fn go_on(&mut self) -> bool {
+        match self.under_way.take() {
+            Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
+                Some(outcome) => self.load_tried(trying, outcome).await,
+                None => {
+                    self.under_way = Some(UnderWay::Trial(trying));
+                    return false;
+                }
+            },
+            Some(UnderWay::Embeddings(loaded, computing)) if computing.is_over() => {
+                self.publish(loaded);
+            }
+            other => {
+                self.under_way = other;
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes all steps that there are to take, and waits for trials meanwhile.
     pub(super) async fn settle(&mut self) {
         loop {
             while self.step().await {}
-            match &mut self.trying {
-                Some(trying) => trying.ended().await,
-                None => return,
+            match &mut self.under_way {
+                Some(UnderWay::Trial(trying)) => trying.ended().await,
+                _ => return,
             }
         }
     }
 
     /// Waits until a trial ends; for ever where none is made.
     pub(super) async fn trial_ended(&mut self) {
-        match &mut self.trying {
-            Some(trying) => trying.ended().await,
-            None => std::future::pending().await,
+        match &mut self.under_way {
+            Some(UnderWay::Trial(trying)) => trying.ended().await,
+            _ => std::future::pending().await,
         }
     }
 
-    /// Whether a retired version waits for its last request.
-    pub(super) fn is_draining(&self) -> bool {
-        !self.leaving.is_empty()
+    /// Whether a version waits: for its last request, or for embeddings.
+    pub(super) fn is_waiting(&self) -> bool {
+        let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
+        !self.leaving.is_empty() || computing
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -198,7 +238,8 @@ impl Follower {
         for (id, sighting) in self.seen.iter().filter(|(_, sighting)| sighting.there) {
             let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
             let may_come = encoder.is_some_and(|state| state != State::Failed);
-            if self.lives.state(id) == Some(State::Failed) && sighting.is_worth_a_try(may_come) {
+            let failed = self.lives.state(id) == Some(State::Failed);
+            if failed && sighting.is_worth_a_try(may_come, &self.file.of(&id.name).limits) {
                 self.lives.step(id, State::Found, None);
             }
         }
@@ -249,9 +290,10 @@ impl Follower {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
-        let first_look = sighting.try_it(encoder == Some(State::Ready));
+        let limits = self.file.of(&id.name).limits;
+        let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
         self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path, &self.file.of(&id.name).limits);
+        let opened = self.loader.open(&sighting.path, &limits);
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -266,8 +308,7 @@ impl Follower {
         }
         match opened {
             Ok(bundle) => {
-                let limits = self.file.of(&id.name).limits.clone();
-                self.trying = Some(self.loader.begin_trial(bundle, limits));
+                self.under_way = Some(UnderWay::Trial(self.loader.begin_trial(bundle, limits)));
             }
             Err(error) => self.fail(id, &error.to_string()),
         }
@@ -284,10 +325,7 @@ impl Follower {
             return self.fail(id, &refusal.reason);
         }
         match self.load_bundle(&bundle).await {
-            Ok(()) => {
-                self.lives.step(id, State::Ready, None);
-                tracing::info!(model = %id, "loaded");
-            }
+            Ok(loaded) => self.publish_when_ready(loaded),
             Err(error) => self.fail(id, &error),
         }
     }
@@ -297,13 +335,36 @@ impl Follower {
         tracing::error!(model = %id, error, "a bundle is left out");
     }
 
+    /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
+    fn publish_when_ready(&mut self, loaded: Loaded) {
+        let computing = match &loaded.model {
+            Model::Ranker(ranker) => {
+                self.ahead.begin(ranker, self.loader.live(&loaded.id.name).as_deref())
+            }
+            Model::Encoder(_) => None,
+        };
+        match computing {
+            Some(computing) => self.under_way = Some(UnderWay::Embeddings(loaded, computing)),
+            None => self.publish(loaded),
+        }
+    }
+
+    fn publish(&self, loaded: Loaded) {
+        let id = loaded.id.clone();
+        self.loader.publish(loaded);
+        self.lives.step(&id, State::Ready, None);
+        tracing::info!(model = %id, "loaded");
+    }
+
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
+    async fn load_bundle(&self, bundle: &Bundle) -> Result<Loaded, String> {
         self.lives.step(&bundle.id, State::Loading, None);
         let warming = || {
             self.lives.step(&bundle.id, State::Warming, None);
         };
-        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
+        let limits = self.file.of(&bundle.id.name).limits;
+        let loading = self.loader.load(bundle, &limits, warming);
+        let loaded = AssertUnwindSafe(loading).catch_unwind().await;
         let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
         loaded.map_err(|error: ServingError| error.to_string())
     }
