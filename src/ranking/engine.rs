@@ -5,19 +5,17 @@ use std::{sync::Arc, time::Instant};
 use futures::Stream;
 
 use crate::{
-    batching::BatchError,
     deadline::Deadline,
     ranking::{
-        behind::FirstScores,
+        behind::{FirstScores, by_position},
+        comparing::Comparing,
         error::{RankError, Stage},
-        in_time::{first_by_prior, in_time},
-        models::{Encoder, Located, Model, Ranker},
+        in_time::in_time,
+        models::{Encoder, Model, Ranker},
+        order::{inputs, order_telling},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
-        response::{Degraded, Head, Ranking, Scored, StageTimes},
-        scoring::{by_position, inputs, scored, work},
-        select::best,
-        trial::Trials,
+        response::{Ranking, Scored, StageTimes},
         user_side::{UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
@@ -27,13 +25,6 @@ use crate::{
     users::{SingleFlight, UserStore},
 };
 
-/// A request that is ready to run.
-struct Prepared {
-    located: Located,
-    user: UserSide,
-    inputs: Vec<Tensor>,
-}
-
 /// An answer, and what a second version is compared with, where one may be asked.
 type Answered = (Ranking, Option<Arc<FirstScores>>);
 
@@ -41,15 +32,15 @@ type Answered = (Ranking, Option<Arc<FirstScores>>);
 pub struct Engine {
     parts: Arc<EngineParts>,
     flights: SingleFlight<RankError>,
-    trials: Trials,
+    comparing: Comparing,
 }
 
 impl Engine {
     /// Makes an engine.
     pub fn new(parts: EngineParts) -> Self {
         let parts = Arc::new(parts);
-        let trials = Trials::new(Arc::clone(&parts));
-        Self { parts, flights: SingleFlight::default(), trials }
+        let comparing = Comparing::new(Arc::clone(&parts));
+        Self { parts, flights: SingleFlight::default(), comparing }
     }
 
     /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
@@ -70,50 +61,31 @@ impl Engine {
         if let Some(traffic) = traffic {
             let first = answered.as_ref();
             let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
-            self.trials.weigh(&traffic, (ranker, request), &first);
+            self.comparing.weigh(&traffic, (ranker, request), &first);
         }
-        answered.map(|(ranking, _)| ranking)
+        let (ranking, _) = answered?;
+        ranker.recent().offer(request);
+        Ok(ranking)
     }
 
     /// Has one version order the candidates.
     async fn answer(
         &self,
-        ranker: &Arc<Ranker>,
+        ranker: &Ranker,
         request: &RankRequest,
         (deadline, is_compared): (Deadline, bool),
     ) -> Result<Answered, RankError> {
-        let mut times = StageTimes::default();
         let located = ranker.locate(&request.candidates.ids);
         let located = in_time(ranker, located, request, deadline)?;
-        let Prepared { mut located, user, inputs } =
-            self.prepare(ranker, (request, located), deadline, &mut times).await?;
-
-        let (mut items, mut further_heads) = (Vec::new(), Vec::new());
-        if !located.scored.is_empty() {
-            match ranker.handle.run(work(request, inputs, deadline)).await {
-                Ok(ran) => {
-                    times.batch = ran.trip;
-                    (items, further_heads) = scored(ranker, ran, &located)?;
-                }
-                Err(BatchError::TooLate { .. } | BatchError::QueueFull { .. })
-                    if request.allow_partial =>
-                {
-                    located = first_by_prior(located, &request.candidates.prior_scores, 0);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-
         let begun = Instant::now();
-        if deadline.expired(begun) {
-            return Err(RankError::Expired(Stage::Run));
-        }
-        let first = is_compared
-            .then(|| Arc::new(FirstScores { scores: by_position(&items), user: user.clone() }));
-        items.extend(unscored(&located));
-        let items = best(items, &request.candidates.prior_scores, request.top_k);
-        times.select = begun.elapsed();
-        Ok((answer(ranker, (items, further_heads), located, user, times), first))
+        let user = self.user_side(ranker, request, deadline).await?;
+        let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
+        let (seen, mut scores) = (is_compared.then(|| user.clone()), None);
+        let keep = |items: &[Scored]| {
+            scores = seen.map(|user| Arc::new(FirstScores { scores: by_position(items), user }));
+        };
+        let ordered = order_telling(ranker, (request, located), user, (deadline, times), keep);
+        Ok((ordered.await?, scores))
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -126,29 +98,20 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<Vec<Tensor>, RankError> {
         let ranker = self.ranker(&request.model)?;
-        let mut times = StageTimes::default();
         let located = ranker.locate(&request.candidates.ids);
-        Ok(self.prepare(&ranker, (request, located), deadline, &mut times).await?.inputs)
+        let user = self.user_side(&ranker, request, deadline).await?;
+        inputs(&ranker, (request, &located), &user, deadline)
     }
 
-    /// Gets the user's side, builds the model's inputs.
-    async fn prepare(
+    async fn user_side(
         &self,
-        ranker: &Arc<Ranker>,
-        (request, located): (&RankRequest, Located),
+        ranker: &Ranker,
+        request: &RankRequest,
         deadline: Deadline,
-        times: &mut StageTimes,
-    ) -> Result<Prepared, RankError> {
-        let begun = Instant::now();
+    ) -> Result<UserSide, RankError> {
         let (parts, flights) = (&self.parts, &self.flights);
         let desk = UserDesk { parts, flights, deadline, priority: None, keeps: true };
-        let user = user_side(&desk, ranker, request).await?;
-        times.user = begun.elapsed();
-
-        let begun = Instant::now();
-        let inputs = inputs(ranker, (request, &located), &user, deadline)?;
-        times.features = begun.elapsed();
-        Ok(Prepared { located, user, inputs })
+        user_side(&desk, ranker, request).await
     }
 
     /// The version that answers a request, by the model's traffic.
@@ -221,7 +184,18 @@ impl Engine {
         choice: &ModelChoice,
         whom: WhomToWarm,
     ) -> Result<(usize, impl Stream<Item = WarmProgress> + Send + use<'_>), RankError> {
-        let ranker = self.ranker(choice)?;
+        self.warm_for(self.ranker(choice)?.as_ref(), whom).await
+    }
+
+    /// The same for a ranker, published or not.
+    ///
+    /// # Errors
+    /// [`RankError`]: the ranker has no encoder, or the store does not answer.
+    pub async fn warm_for(
+        &self,
+        ranker: &Ranker,
+        whom: WhomToWarm,
+    ) -> Result<(usize, impl Stream<Item = WarmProgress> + Send + use<'_>), RankError> {
         let Some(encoder) = &ranker.encoder else {
             let wrong = format!("{} has no encoder; name a ranker that needs one", ranker.id());
             return Err(RankError::field("model.name", wrong));
@@ -249,35 +223,5 @@ fn as_ranker(model: &Model) -> Result<&Arc<Ranker>, RankError> {
     match model {
         Model::Ranker(ranker) => Ok(ranker),
         Model::Encoder(encoder) => Err(RankError::NotARanker(encoder.id().name.to_string())),
-    }
-}
-
-/// The candidates that the model is not asked about.
-fn unscored(located: &Located) -> impl Iterator<Item = Scored> {
-    let asked_for = located.scored.len() + located.left_out.len();
-    let missing: &[u32] = if asked_for < located.rows.len() { &located.missing } else { &[] };
-    let all = missing.iter().chain(&located.left_out);
-    all.map(|&index| Scored { index, score: None, row: None })
-}
-
-fn answer(
-    ranker: &Ranker,
-    (items, further_heads): (Vec<Scored>, Vec<Head>),
-    located: Located,
-    user: UserSide,
-    times: StageTimes,
-) -> Ranking {
-    let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
-    let partly = (!located.left_out.is_empty()).then_some(Degraded::PartlyScored);
-    Ranking {
-        items,
-        further_heads,
-        model: ranker.id().clone(),
-        encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
-        user_state: user.state,
-        user_age: user.age,
-        degraded: missing.into_iter().chain(user.degraded).chain(partly).collect(),
-        missing: located.missing,
-        times,
     }
 }

@@ -2,6 +2,7 @@
 
 mod batching_spec;
 mod bundle;
+mod contents;
 mod edit_error;
 mod error;
 mod golden;

@@ -14,6 +14,7 @@ mod lives;
 mod plan;
 #[cfg(test)]
 mod plan_scenes;
+mod probe;
 mod registry;
 mod samples;
 mod shift;
@@ -32,6 +33,7 @@ pub use invariance::{Invariance, check_invariance};
 pub use life::{Life, State};
 pub use lives::Lives;
 pub use plan::{Action, Now, Standing, next};
+pub use probe::probe;
 pub use registry::{Chosen, LATEST, Labels, Registry, Route, Selector};
 pub use samples::sample_requests;
 pub use tally::{Outcome, Pair, Side, Tally};
