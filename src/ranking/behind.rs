@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
-    batching::{Priority, Trip, Work},
+    batching::{Priority, Trip},
     deadline::Deadline,
-    ids::{CallerName, Version},
+    ids::Version,
     ranking::{
         blame::{Blame, blame},
         error::RankError,
         models::Ranker,
-        order::{inputs, scored},
         parts::EngineParts,
         request::RankRequest,
-        response::{Scored, StageTimes},
+        response::StageTimes,
+        scoring::{by_position, inputs, scored, work_behind},
         user_side::{UserDesk, UserSide},
     },
     serving::{Outcome, Pair, Side, Tally},
@@ -42,9 +42,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How long the second version may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Whose share of a model's queue it takes.
-const CALLER: &str = "podium:comparison";
 
 /// How much less than an answer this thread matters to the operating system.
 const NICENESS: i32 = 10;
@@ -184,9 +181,7 @@ async fn score(
     if located.scored.is_empty() {
         return Ok((Vec::new(), times.features));
     }
-    let caller = CallerName::parse(CALLER).unwrap_or_default();
-    let work = Work { inputs, deadline, priority: desk.priority, caller };
-    let ran = ranker.handle.run(work).await?;
+    let ran = ranker.handle.run(work_behind(inputs, deadline)).await?;
     times.batch = ran.trip;
     let (items, _) = scored(ranker, ran, &located)?;
     Ok((by_position(&items), time_to_score(&times)))
@@ -196,11 +191,6 @@ async fn score(
 fn sees_alike(one: &Ranker, other: &Ranker) -> bool {
     let encoder = |ranker: &Ranker| ranker.encoder().map(|encoder| encoder.id().clone());
     encoder(one) == encoder(other) && one.reads_history() == other.reads_history()
-}
-
-/// The scores by the candidates' positions, in the order of positions.
-pub(super) fn by_position(items: &[Scored]) -> Vec<(u32, f32)> {
-    items.iter().filter_map(|item| Some((item.index, item.score?))).collect()
 }
 
 /// What a version itself took: neither waiting nor the shopper, whose embedding may be at hand for one of the two alone.

@@ -7,15 +7,15 @@ use futures::Stream;
 use crate::{
     deadline::Deadline,
     ranking::{
-        behind::{FirstScores, by_position},
-        comparing::Comparing,
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
-        order::{inputs, order_telling},
+        order::{Ordered, order},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
-        response::{Ranking, Scored, StageTimes},
+        response::{Ranking, StageTimes},
+        scoring::inputs,
+        trial::Trials,
         user_side::{UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
@@ -25,22 +25,19 @@ use crate::{
     users::{SingleFlight, UserStore},
 };
 
-/// An answer, and what a second version is compared with, where one may be asked.
-type Answered = (Ranking, Option<Arc<FirstScores>>);
-
 /// Ranks requests.
 pub struct Engine {
     parts: Arc<EngineParts>,
     flights: SingleFlight<RankError>,
-    comparing: Comparing,
+    trials: Trials,
 }
 
 impl Engine {
     /// Makes an engine.
     pub fn new(parts: EngineParts) -> Self {
         let parts = Arc::new(parts);
-        let comparing = Comparing::new(Arc::clone(&parts));
-        Self { parts, flights: SingleFlight::default(), comparing }
+        let trials = Trials::new(Arc::clone(&parts));
+        Self { parts, flights: SingleFlight::default(), trials }
     }
 
     /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
@@ -57,35 +54,30 @@ impl Engine {
         }
         let Chosen { model, traffic } = self.choose(request)?;
         let ranker = as_ranker(&model)?;
-        let answered = self.answer(ranker, request, (deadline, traffic.is_some())).await;
+        let ordered = self.order(ranker, request, (deadline, traffic.is_some())).await;
         if let Some(traffic) = traffic {
-            let first = answered.as_ref();
+            let first = ordered.as_ref();
             let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
-            self.comparing.weigh(&traffic, (ranker, request), &first);
+            self.trials.weigh(&traffic, (ranker, request), &first);
         }
-        let (ranking, _) = answered?;
+        let (ranking, _) = ordered?;
         ranker.recent().offer(request);
         Ok(ranking)
     }
 
     /// Has one version order the candidates.
-    async fn answer(
+    async fn order(
         &self,
-        ranker: &Ranker,
+        ranker: &Arc<Ranker>,
         request: &RankRequest,
         (deadline, is_compared): (Deadline, bool),
-    ) -> Result<Answered, RankError> {
+    ) -> Result<Ordered, RankError> {
         let located = ranker.locate(&request.candidates.ids);
         let located = in_time(ranker, located, request, deadline)?;
         let begun = Instant::now();
         let user = self.user_side(ranker, request, deadline).await?;
         let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
-        let (seen, mut scores) = (is_compared.then(|| user.clone()), None);
-        let keep = |items: &[Scored]| {
-            scores = seen.map(|user| Arc::new(FirstScores { scores: by_position(items), user }));
-        };
-        let ordered = order_telling(ranker, (request, located), user, (deadline, times), keep);
-        Ok((ordered.await?, scores))
+        order(ranker, (request, located), user, (deadline, is_compared), times).await
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.

@@ -2,7 +2,6 @@
 
 mod behind;
 mod blame;
-mod comparing;
 mod engine;
 mod error;
 mod features;
@@ -14,8 +13,10 @@ mod recent;
 mod replay;
 mod request;
 mod response;
+mod scoring;
 mod select;
 mod signature;
+mod trial;
 mod user_side;
 mod user_view;
 mod warm;

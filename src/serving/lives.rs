@@ -150,19 +150,6 @@ mod tests {
     }
 
     #[test]
-    fn why_a_version_is_rejected_is_shown_where_nothing_else_is() {
-        let lives = Lives::default();
-        [1, 2].iter().for_each(|version| lives.begin(&id(*version)));
-        lives.step(&id(2), State::Failed, Some("it is broken"));
-        let rejected = [1, 2, 3].map(|version| (id(version), "it was worse".into()));
-        lives.note_rejected(rejected.into());
-        let reasons = lives.all().into_values().map(|life| life.reason.unwrap().to_string());
-        assert_eq!(reasons.collect::<Vec<_>>(), ["rejected: it was worse", "it is broken"]);
-        lives.note_rejected(BTreeMap::new());
-        assert_eq!(lives.all()[&id(1)].reason, None);
-    }
-
-    #[test]
     fn how_far_it_is_goes_with_the_next_step() {
         let lives = Lives::default();
         lives.tell(&id(1), "nobody knows it");
@@ -173,6 +160,19 @@ mod tests {
         assert!(news.has_changed().unwrap());
         assert_eq!(lives.all()[&id(1)].reason.as_deref(), Some("1 of 2"));
         lives.step(&id(1), State::Verifying, None);
+        assert_eq!(lives.all()[&id(1)].reason, None);
+    }
+
+    #[test]
+    fn why_a_version_is_rejected_is_shown_where_nothing_else_is() {
+        let lives = Lives::default();
+        [1, 2].iter().for_each(|version| lives.begin(&id(*version)));
+        lives.step(&id(2), State::Failed, Some("it is broken"));
+        let rejected = [1, 2, 3].map(|version| (id(version), "it was worse".into()));
+        lives.note_rejected(rejected.into());
+        let reasons = lives.all().into_values().map(|life| life.reason.unwrap().to_string());
+        assert_eq!(reasons.collect::<Vec<_>>(), ["rejected: it was worse", "it is broken"]);
+        lives.note_rejected(BTreeMap::new());
         assert_eq!(lives.all()[&id(1)].reason, None);
     }
 

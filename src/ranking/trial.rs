@@ -19,12 +19,12 @@ use crate::{
 pub(super) type First<'a> = Result<(&'a StageTimes, Option<Arc<FirstScores>>), &'a RankError>;
 
 /// Notes how versions do, and has a share of the requests scored by two of them.
-pub(super) struct Comparing {
+pub(super) struct Trials {
     parts: Arc<EngineParts>,
     behind: OnceLock<Option<Behind>>,
 }
 
-impl Comparing {
+impl Trials {
     /// Starts nothing yet.
     pub(super) fn new(parts: Arc<EngineParts>) -> Self {
         Self { parts, behind: OnceLock::new() }
