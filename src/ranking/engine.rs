@@ -22,7 +22,7 @@ use crate::{
     },
     serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
-    users::{SingleFlight, UserStore},
+    users::{Erased, RecordCounts, SingleFlight, UserEvents, UserStore},
 };
 
 /// Ranks requests.
@@ -157,6 +157,24 @@ impl Engine {
     /// What is kept of users.
     pub fn users(&self) -> &dyn UserStore {
         self.parts.users.as_ref()
+    }
+
+    /// Appends what users did, and counts what they took of orders that two versions had made.
+    ///
+    /// # Errors
+    /// [`RankError::Store`].
+    pub async fn record(&self, events: Vec<UserEvents>) -> Result<RecordCounts, RankError> {
+        self.trials.rewards.note(&events);
+        Ok(self.parts.users.record(events).await?)
+    }
+
+    /// Erases everything that is known of a user.
+    ///
+    /// # Errors
+    /// [`RankError::Store`].
+    pub async fn erase(&self, user: &Arc<str>) -> Result<Erased, RankError> {
+        self.trials.rewards.forget(user);
+        Ok(self.parts.users.erase(user).await?)
     }
 
     /// What is known of a user for a ranker, and for each loaded encoder version.

@@ -13,6 +13,7 @@ mod recent;
 mod replay;
 mod request;
 mod response;
+mod rewards;
 mod scoring;
 mod select;
 mod signature;

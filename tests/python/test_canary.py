@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -108,10 +109,11 @@ def answering(client: Client, caller: str | None = None, **more: Any) -> int:
 class Load:
     """Users who rank without a pause until the block ends, and the versions that answered."""
 
-    def __init__(self, *servers: Server, poison: bool = False) -> None:
-        """Prepares two callers of each server."""
+    def __init__(self, *servers: Server, poison: bool = False, takes: str = "") -> None:
+        """Prepares two callers of each server, who then buy the item that has most of what they like, if anything."""
         self.stop = threading.Event()
         self.poison = poison
+        self.takes = takes
         self.answered: list[int] = []
         self.failed: list[str] = []
         callers = [server for server in servers for _ in range(2)]
@@ -126,9 +128,20 @@ class Load:
             asked = request(user={"id": USERS[turn % len(USERS)]}, candidates=candidates(turn, self.poison))
             try:
                 self.answered.append(client.rank(**asked).model_version)
+                if self.takes:
+                    self.buy(client, asked, turn)
             except grpc.RpcError as error:
                 self.failed.append(str(error.code()))
         client.close()
+
+    def buy(self, client: Client, asked: dict[str, Any], turn: int) -> None:
+        """Buys the best item, a moment after the answer."""
+        self.stop.wait(0.03)
+        columns = {column["name"]: column["floats"]["values"] for column in asked["candidates"]["columns"]}
+        liked = columns[self.takes]
+        item = asked["candidates"]["ids"][liked.index(max(liked))]
+        event = {"event_id": f"event-{turn}", "user_id": asked["user"]["id"], "item_id": item}
+        client.record([event | {"kind": "EVENT_KIND_PURCHASE", "time": {"seconds": int(time.time())}}])
 
     def __enter__(self) -> Load:
         """Begins."""
@@ -241,6 +254,22 @@ def test_a_canary_that_is_as_good_is_promoted(repository: Repository, server: Se
     assert not load.failed
     assert (said(repository)["previous"], said(repository).get("split", {})) == (1, {})
     assert states(client, trial.NAME) == {1: "READY", 2: "READY"}
+
+
+@pytest.mark.parametrize("takes", ["quality", "price"])
+def test_what_users_take_decides(repository: Repository, server: Server, client: Client, takes: str) -> None:
+    repository.publish(trial.ranker(2, trial.WORSE))
+    rails = RAILS.replace("max_psi = 5.0", "max_psi = 1000.0, min_kendall_tau = -1.0, min_top_k_overlap = 0.0")
+    say(repository, "live = 1", "split = { 2 = 50 }", f"{rails}, min_reward_difference = 0.0 }}")
+    until(lambda: set(versions(client)) == {1, 2}, "it never had its share")
+    with Load(server, takes=takes) as load:
+        until(lambda: "split" not in said(repository) or not said(repository)["split"], "nothing was decided", PATIENCE)
+    assert not load.failed
+    match takes:
+        case "quality":
+            assert said(repository)["live"] == 2, said(repository)
+        case _:
+            assert "reward_difference -" in said(repository)["rejected"]["2"], said(repository)
 
 
 def test_a_canary_that_fails_is_rolled_back(repository: Repository, server: Server, client: Client) -> None:
