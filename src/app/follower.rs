@@ -3,22 +3,24 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::Arc,
 };
 
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
+    app::{bringing::Bringing, loader::Loader, sighting::Sighting},
     ids::ModelId,
     ranking::Model,
-    repository::{Bundle, Place, RepositoryError, ServingFile},
+    repository::{Bundle, Found, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
     place: Place,
+    bringing: Bringing,
     /// The labels of the configuration.
     labels: Labels,
     loader: Loader,
@@ -36,6 +38,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
         Self {
+            bringing: Bringing::new(place.clone()),
             place,
             labels,
             loader,
@@ -52,12 +55,23 @@ impl Follower {
         &self.seen
     }
 
-    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on with.
+    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on
+    /// with; but for a store that does not answer and was seen before.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub(super) async fn look_first(&mut self) -> Result<(), RepositoryError> {
-        self.read().await?;
+        let looked = self.read().await;
+        if matches!(looked, Err(RepositoryError::Unreachable { .. }))
+            && let Some((found, file)) = self.place.last_seen()
+        {
+            tracing::warn!("what was last seen of the repository is served: it cannot be read");
+            self.take_in(&found);
+            self.file = file;
+            self.note(looked);
+            return Ok(());
+        }
+        looked?;
         self.note(Ok(()));
         Ok(())
     }
@@ -77,11 +91,18 @@ impl Follower {
         if found.is_empty() && self.seen.values().any(|sighting| sighting.there) {
             return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
+        self.take_in(&found);
+        self.file = self.place.serving_file().await?;
+        Ok(())
+    }
+
+    /// Takes in which bundles are there.
+    fn take_in(&mut self, found: &[Found]) {
         let there: BTreeSet<&ModelId> = found.iter().map(|found| &found.id).collect();
         for (_, gone) in self.seen.iter_mut().filter(|(id, _)| !there.contains(id)) {
             gone.there = false;
         }
-        for found in &found {
+        for found in found {
             let held = self.lives.state(&found.id).is_some_and(State::is_held);
             let sighting = self.seen.entry(found.id.clone()).or_default();
             sighting.see(found, held);
@@ -94,8 +115,7 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = self.place.serving_file().await?;
-        Ok(())
+        self.bringing.retain(|id| self.seen.contains_key(id));
     }
 
     /// Tells once what is wrong with the repository, or that it is right again.
@@ -118,6 +138,11 @@ impl Follower {
     pub(super) async fn step(&mut self) -> bool {
         self.free();
         self.retry();
+        for id in self.bringing.arrived() {
+            if let Some(sighting) = self.seen.get_mut(id) {
+                sighting.copying = false;
+            }
+        }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
@@ -131,9 +156,9 @@ impl Follower {
         true
     }
 
-    /// Whether a retired version waits for its last request.
-    pub(super) fn is_draining(&self) -> bool {
-        !self.leaving.is_empty()
+    /// Whether a retired version waits for its last request, or a bundle is on its way.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.leaving.is_empty() || self.bringing.is_busy()
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -208,13 +233,16 @@ impl Follower {
     }
 
     async fn load(&mut self, id: &ModelId) {
+        self.lives.step(id, State::Verifying, None);
+        let Some(brought) = self.bring(id).await else {
+            return;
+        };
         let Some(sighting) = self.seen.get_mut(id) else {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let first_look = sighting.try_it(encoder == Some(State::Ready));
-        self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path);
+        let opened = brought.and_then(|path| self.loader.open(&path));
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -241,6 +269,27 @@ impl Follower {
                 tracing::error!(model = %id, error, "a bundle is left out");
             }
         }
+    }
+
+    /// Has a bundle here; where it is on its way, or something is in its way that may pass, it is found and tried again later.
+    async fn bring(&mut self, id: &ModelId) -> Option<Result<PathBuf, RepositoryError>> {
+        let is_held = |id: &ModelId| self.lives.state(id).is_some_and(State::is_held);
+        let held = self.seen.iter().filter(|(id, _)| is_held(id));
+        let in_use: Vec<PathBuf> = held.map(|(_, sighting)| sighting.path.clone()).collect();
+        let found = self.seen.get(id)?.path.clone();
+        let waits = match self.bringing.bring(id, &found, in_use, !self.patient).await {
+            None => "it is being fetched".to_owned(),
+            Some(Err(error)) if error.may_pass() => error.to_string(),
+            brought => return brought,
+        };
+        let sighting = self.seen.get_mut(id)?;
+        sighting.copying = true;
+        if sighting.waits.as_ref() != Some(&waits) {
+            tracing::info!(model = %id, waits, "a bundle is not here yet");
+        }
+        self.lives.step(id, State::Found, Some(&waits));
+        sighting.waits = Some(waits);
+        None
     }
 
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.

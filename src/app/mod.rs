@@ -1,6 +1,7 @@
 //! The composition root: what is started, in which order, and how it ends.
 
 mod banner;
+mod bringing;
 mod error;
 mod example;
 mod follower;
@@ -38,6 +39,8 @@ pub struct App {
     users: Arc<dyn UserStore>,
     lives: Arc<Lives>,
     follower: Follower,
+    /// Where the model repository is.
+    repository: String,
     config: Config,
 }
 
@@ -63,7 +66,8 @@ impl App {
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
         };
-        let place = Place::directory(config.models.dir.clone());
+        let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
+        let repository = place.describe();
         let labels = config.models.labels.clone();
         let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
         follower.look_first().await.map_err(ServingError::from)?;
@@ -77,7 +81,7 @@ impl App {
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
-        Ok(Self { engine, runtime, shipped, users, lives, follower, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, repository, config })
     }
 
     /// What ranks requests.
@@ -107,6 +111,7 @@ impl App {
             limits: self.config.limits,
             onnxruntime_build: self.runtime.build_info().to_owned(),
             lives: self.lives,
+            repository: self.repository,
         };
         let interval = self.config.models.poll_interval;
         let following = match interval.is_zero() {
@@ -130,6 +135,7 @@ impl App {
             shipped: &self.shipped,
             users: self.users.as_ref(),
             lives: &self.lives,
+            repository: &self.repository,
             instances: self.config.load_options(0).instances,
         };
         banner.text(listeners)
@@ -170,11 +176,14 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
 
 fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {
     let lives = lives.all();
+    let not_here = lives.iter().filter(|(_, life)| life.state == State::Found);
+    let not_here =
+        not_here.filter_map(|(id, life)| Some(format!("\n{id}: {}", life.reason.as_ref()?)));
     let failed = lives.values().filter(|life| life.state == State::Failed);
     let failures = failed.filter_map(|life| life.reason.as_ref()).map(|why| format!("\n{why}"));
     StartError::NothingToServe {
-        dir: config.models.dir.display().to_string(),
-        failures: failures.collect(),
+        dir: config.models.dir.clone(),
+        failures: failures.chain(not_here).collect(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     batching::Turns,
     config::sections::Config,
     ranking::EngineOptions,
+    repository::PlaceOptions,
     runtime::{LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
 };
@@ -56,6 +57,23 @@ impl Config {
         caches.unwrap_or_else(env::temp_dir).join("podium")
     }
 
+    /// Where the model repository is, and how it is reached.
+    pub fn place_options(&self) -> PlaceOptions {
+        let models = &self.models;
+        PlaceOptions {
+            address: models.dir.clone(),
+            store: models.store.clone(),
+            environment: env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .filter(|(name, _)| is_of_a_store(name))
+                .collect(),
+            cache_dir: self.cache_dir(),
+            cache_bytes: models.cache_bytes,
+        }
+    }
+
     /// How requests are ranked, with the model that answers where none is named.
     pub fn engine_options(&self, default_model: String) -> EngineOptions {
         EngineOptions {
@@ -65,6 +83,13 @@ impl Config {
             stale_up_to: self.users.stale_up_to,
         }
     }
+}
+
+/// Whether a variable is one of those by which object stores are configured everywhere.
+fn is_of_a_store(name: &str) -> bool {
+    let families = ["AWS_", "GOOGLE_", "AZURE_"];
+    let others = ["SERVICE_ACCOUNT", "MSI_ENDPOINT", "IDENTITY_ENDPOINT"];
+    families.iter().any(|family| name.starts_with(family)) || others.contains(&name)
 }
 
 /// The library that the configuration names, or the one that `scripts/fetch-onnxruntime` fetched.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     batching::BatchOptions,
@@ -39,8 +39,11 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelsSection {
-    /// The model repository.
-    pub dir: PathBuf,
+    /// The model repository: a directory, or the URL of a place in an object store.
+    pub dir: String,
+    /// Options of the object store, by the names that it has for them; they go before the environment's.
+    #[serde(deserialize_with = "texts")]
+    pub store: BTreeMap<String, String>,
     /// The model that answers a request that names none; where it is not loaded, the first ranker by name.
     pub default: String,
     /// Labels by model: which version each names.
@@ -54,18 +57,40 @@ pub struct ModelsSection {
     pub poll_interval: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// How many bytes bundles that come from an object store may take there.
+    pub cache_bytes: u64,
+}
+
+/// Values that may be written as numbers and truth values, too.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Bool(bool),
+        Integer(i64),
+        Text(String),
+    }
+    let scalars = BTreeMap::<String, Scalar>::deserialize(deserializer)?;
+    let text = |(key, value)| match value {
+        Scalar::Bool(value) => (key, value.to_string()),
+        Scalar::Integer(value) => (key, value.to_string()),
+        Scalar::Text(value) => (key, value),
+    };
+    Ok(scalars.into_iter().map(text).collect())
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
         Self {
-            dir: "models".into(),
+            dir: "models".to_owned(),
+            store: BTreeMap::new(),
             default: "grocery-ranker".to_owned(),
             labels: BTreeMap::new(),
             batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
             cache_dir: PathBuf::new(),
+            cache_bytes: 10 << 30,
         }
     }
 }

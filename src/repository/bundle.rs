@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-const MANIFEST: &str = "model.toml";
+/// The manifest of a bundle.
+pub(super) const MANIFEST: &str = "model.toml";
 const GRAPH: &str = "model.onnx";
 
 /// A bundle, read.
@@ -163,9 +164,14 @@ fn check_files(path: &Path, manifest: &Manifest) -> (Vec<u8>, Vec<Fault>) {
     (graph, faults)
 }
 
+/// Whether a name is one of a file in the bundle's directory itself.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
+}
+
 fn read_listed(path: &Path, name: &str) -> Result<Vec<u8>, Fault> {
     let at = format!("files.{name}");
-    if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
+    if !is_plain_name(name) {
         let fix = "name files of the bundle's directory itself";
         return Err(Fault::new(at, "is not a plain file name", fix));
     }
@@ -199,6 +205,7 @@ fn unlisted(path: &Path, manifest: &Manifest) -> Vec<Fault> {
         .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,14 +1,18 @@
-//! Bundles on disk: found, read, and checked against their own sums and graphs.
+//! Bundles in a directory or an object store: found, brought here, read, and checked against their own sums and graphs.
 
 mod batching_spec;
+mod bucket;
 mod bundle;
+mod directory;
 mod error;
 mod golden;
 mod manifest;
 mod place;
+mod place_options;
 mod scan;
 mod serving_file;
 mod serving_spec;
+mod serving_text;
 mod stamp;
 mod tables;
 mod template;
@@ -24,12 +28,14 @@ pub use manifest::{
     InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,
     UserItemStat, VocabularySpec,
 };
-pub use place::{Place, Revision, ServingText};
+pub use place::Place;
+pub use place_options::PlaceOptions;
 pub use scan::Found;
 pub use serving_file::{SERVING_FILE, ServingFile};
 pub use serving_spec::{
     GuardRails, Live, LoadWhich, ServingSpec, ShadowSpec, Target, VersionLimits,
 };
+pub use serving_text::{Revision, ServingText};
 pub use stamp::Stamp;
 pub use tables::{HISTORY_COLUMNS, open_text, read_lines, read_table};
 pub use template::{Piece, QUERY};
