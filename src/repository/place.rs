@@ -200,9 +200,9 @@ mod tests {
         check("s3://shop", Ok("s3://shop"));
         check("s3://shop/models/", Ok("s3://shop/models"));
         check("gs://shop/a/b", Ok("gs://shop/a/b"));
-        check("ftp://shop/models", Err("s3://, gs://, az://"));
+        check("ftp://shop/models", Err("such as s3://BUCKET/PREFIX, gs://"));
         check("s3:///models", Err("s3:///models"));
-        check("memory:///models", Err("s3://, gs://, az://"));
+        check("memory:///models", Err("such as s3://BUCKET/PREFIX, gs://"));
         check("s3://me:word@shop", Err("holds a password"));
     }
 }

@@ -270,7 +270,7 @@ mod tests {
         let cache = cache(folder.path(), 3000);
         let homes = [1, 2, 3].map(|version| kept(&cache, version, 500, 10 - version));
         let listed = [homes[2].clone(), homes[0].clone()];
-        cache.make_room(2000, &[homes[2].as_path()], &listed).unwrap();
+        cache.make_room(2200, &[homes[2].as_path()], &listed).unwrap();
         let left = |name: &str| homes.each_ref().map(|home| home.join(name).exists());
         assert_eq!(left("a.bin"), [false, false, true]);
         assert_eq!(left(MANIFEST), [true, false, true], "a manifest stays while it is listed");
