@@ -96,14 +96,11 @@ pub enum RepositoryError {
         place: String,
     },
     /// `serving.toml` is not what a change was made for.
-    #[error(
-        "{file} has changed since it was read; look at what it says now, and try again",
-        file = crate::repository::serving_file::SERVING_FILE
-    )]
+    #[error("serving.toml has changed since it was read; look at what it says now, and try again")]
     Conflict,
     /// `serving.toml` cannot be written.
-    #[error("{file} cannot be written: {cause}. See to it that the server may write to the repository, or edit the file there",
-        file = crate::repository::serving_file::SERVING_FILE
+    #[error(
+        "serving.toml cannot be written: {cause}. See to it that the server may write to the repository, or edit the file there"
     )]
     Unwritable {
         /// What went wrong.

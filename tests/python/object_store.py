@@ -153,6 +153,8 @@ class Door:
         self.gets: Counter[str] = Counter()
         # Answered instead of whatever was asked, while it is set.
         self.status: int | None = None
+        # A key whose object is not answered while it is set.
+        self.held: str | None = None
         # Keys that listings have beside those of the store.
         self.more_keys: list[str] = []
         door = self
@@ -191,9 +193,12 @@ class Door:
         self, method: str, path: str, headers: dict[str, str], content: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         """Asks the store, unless the door has an answer of its own."""
+        key = urllib.parse.unquote(path.split("?")[0]).removeprefix(f"/{BUCKET}/{PREFIX}/")
+        give_up = time.monotonic() + 8
+        while self.held == key and time.monotonic() < give_up:
+            time.sleep(0.02)
         if self.status is not None:
             return self.status, {}, b"<Error><Code>NotToday</Code><RequestId>%d</RequestId></Error>" % time.monotonic_ns()
-        key = urllib.parse.unquote(path.split("?")[0]).removeprefix(f"/{BUCKET}/{PREFIX}/")
         if method == "GET":
             self.gets[key] += 1
         connection = http.client.HTTPConnection("127.0.0.1", self.store.port, timeout=20)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import swap
+import tiny
 from client import Client
 from object_store import SECRET_KEY, URL, Door, Store, settings, sha256
 from repository import reaches, reason, states, until
@@ -56,6 +57,17 @@ def fault(client: Client) -> str:
     """Returns what is wrong with the repository."""
     told: str = client.info().repository_fault
     return told
+
+
+def why(client: Client, version: int) -> str:
+    """Returns why a version is what it is; nothing where it is not there."""
+    return reason(client, NAME, version) if version in states(client, NAME) else ""
+
+
+def labels(client: Client, version: int) -> list[str]:
+    """Returns the labels that lead to a version, but for `latest`."""
+    model = next(model for model in client.info().models if (model.name, model.version) == (NAME, version))
+    return [label for label in model.labels if label != "latest"]
 
 
 def kept(path: Path) -> list[Path]:
@@ -170,16 +182,20 @@ def test_a_store_that_goes_away_or_answers_errors_costs_nobody_an_answer(
 def test_a_fetch_that_breaks_off_goes_on_when_the_store_is_back(store: Store, door: Door, tmp_path: Path) -> None:
     second = swap.ranker(2)
     with serving(door.port, tmp_path) as (server, client), load(server) as told:
-        whole = door.answer
-        door.answer = lambda *asked: (  # type: ignore[method-assign]
-            (500, {}, b"") if asked[1].endswith("2/model.onnx") else whole(*asked)
-        )
+        door.held = f"{NAME}/2/model.onnx"
         store.publish(second)
-        until(lambda: "500" in reason(client, NAME, 2) if 2 in states(client, NAME) else None, "it was never tried")
+        until(lambda: why(client, 2) == "it is being fetched", "it was never fetched")
+        # Meanwhile what `serving.toml` says is followed.
+        store.say(f"[models.{NAME}]\nlive = 1\nlabels = {{ stable = 1 }}")
+        until(lambda: labels(client, 1) == ["stable"], "the file was not followed")
+        store.say("")
+        until(lambda: labels(client, 1) == [], "the file was not followed")
         assert states(client, NAME) == {1: READY, 2: FOUND}
-        store.say(f"[models.{NAME}]\nlabels = {{ stable = 1 }}")
-        answers_with(client, 1, label="stable")
-        door.answer = whole  # type: ignore[method-assign]
+        door.status = 500
+        door.held = None
+        until(lambda: "500" in why(client, 2), "that the fetch broke off was never told")
+        assert states(client, NAME) == {1: READY, 2: FOUND}
+        door.status = None
         answers_with(client, 2)
         assert not list((tmp_path / "cache" / "bundles" / "incoming").iterdir())
     assert not told.errors
@@ -243,7 +259,7 @@ def test_the_cache_keeps_to_its_bound(store: Store, tmp_path: Path) -> None:
             graphs = {int(file.parent.name) for file in sizes if file.name == "model.onnx"}
             assert version in graphs, "what is in use has left"
         store.publish(swap.ranker(7, model_bytes=BOUND * 2))
-        until(lambda: "are missing" in reason(client, NAME, 7) if 7 in states(client, NAME) else None, "never told")
+        until(lambda: "are missing" in why(client, 7), "never told")
         assert "models.cache_bytes` is 1048576" in reason(client, NAME, 7)
         assert states(client, NAME)[7] == FOUND
         assert answering(client) == 6
@@ -262,7 +278,7 @@ def test_a_full_disk_leaves_the_live_version_serving(store: Store, tmp_path: Pat
     try:
         with serving(store.port, tmp_path) as (server, client), load(server) as told:
             store.publish(swap.ranker(2, model_bytes=BOUND * 2))
-            until(lambda: "disk is full" in reason(client, NAME, 2) if 2 in states(client, NAME) else None, "never told")
+            until(lambda: "disk is full" in why(client, 2), "never told")
             assert states(client, NAME) == {1: READY, 2: FOUND}
             # Somebody else fills the disk, so that not even a manifest fits.
             (cache / "filler").write_bytes(b"")
@@ -361,12 +377,16 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 def test_the_bench_reads_a_bundle_from_the_store(store: Store, tmp_path: Path) -> None:
+    for bundle in (tiny.encoder(), tiny.ranker(1)):
+        store.publish(bundle)
     with serving(store.port, tmp_path) as (server, _):
         ended = podium(
-            "bench", "--models", URL, "--target", f"http://{server.address}", "--model", NAME, "--concurrency", "1",
-            "--duration", "1s", "--warmup", "100ms", settings=settings(store.port, tmp_path / "cache"),
+            "bench", "--models", URL, "--target", f"http://{server.address}", "--model", "tiny-ranker",
+            "--concurrency", "1", "--duration", "1s", "--warmup", "100ms", "--candidates", "5",
+            settings=settings(store.port, tmp_path / "bench"),
         )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+    assert list((tmp_path / "bench" / "bundles").glob("*/*/tiny-ranker/1/model.onnx"))
 
 
 def test_a_directory_that_vanishes_leaves_the_live_version_serving(tmp_path: Path) -> None:

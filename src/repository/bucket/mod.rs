@@ -10,5 +10,6 @@ mod memory;
 mod opening;
 mod operations;
 mod room;
+mod writing;
 
 pub(super) use operations::Bucket;

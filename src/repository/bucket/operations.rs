@@ -1,8 +1,7 @@
-//! What can be done with a repository in an object store: list its bundles, bring one here, read and change `serving.toml`.
+//! A repository in an object store: its bundles are listed, its `serving.toml` is read.
 
 use std::{
     future::Future,
-    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,9 +11,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{
-    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion, path,
-};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, path};
 
 use crate::{
     ids::ModelId,
@@ -36,7 +33,7 @@ use crate::{
 };
 
 /// How long a small answer is waited for, tries included.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A repository that lists more says something else.
 const MOST_OBJECTS: usize = 100_000;
@@ -44,22 +41,19 @@ const MOST_OBJECTS: usize = 100_000;
 /// How many manifests are asked for at once.
 const AT_ONCE: usize = 8;
 
-/// An object that shows whether the store takes conditional writes for what they are.
-const PROBE: &str = ".serving.toml.probe";
-
 /// A repository in an object store.
 #[derive(Debug)]
 pub(in crate::repository) struct Bucket {
     address: String,
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) prefix: path::Path,
-    by_generation: bool,
+    pub(super) by_generation: bool,
     pub(super) cache: Cache,
     state: Mutex<State>,
     /// Whether the folders of the cache were made.
     prepared: AtomicBool,
     /// Whether the store was seen to honour conditional writes.
-    conditional: AtomicBool,
+    pub(super) conditional: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -267,68 +261,8 @@ impl Bucket {
         self.cache.own().join("seen.json")
     }
 
-    /// Replaces `serving.toml`, unless it is no longer what it was at a revision.
-    pub(in crate::repository) async fn set_serving_text(
-        &self,
-        text: &str,
-        since: &Revision,
-    ) -> Result<Revision, RepositoryError> {
-        if !self.conditional.load(Ordering::Relaxed) {
-            self.check_conditional().await?;
-            self.conditional.store(true, Ordering::Relaxed);
-        }
-        let key = self.prefix.clone().join(SERVING_FILE);
-        let mode = match since.name() {
-            None => PutMode::Create,
-            Some(name) => {
-                let name = Some(name.to_owned());
-                PutMode::Update(match self.by_generation {
-                    true => UpdateVersion { e_tag: None, version: name },
-                    false => UpdateVersion { e_tag: name, version: None },
-                })
-            }
-        };
-        let creates = mode == PutMode::Create;
-        match self.put(&key, text, mode).await? {
-            Ok(revision) if revision != Revision::default() => Ok(revision),
-            Ok(_) => Ok(self.serving_text().await?.revision),
-            Err(Error::NotFound { .. }) if !creates => Err(RepositoryError::Conflict),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                Err(RepositoryError::Conflict)
-            }
-            Err(error) => Err(unwritable(cause_of(&error))),
-        }
-    }
-
-    /// Sees to it that a write that must fail fails: some stores take no notice of conditions.
-    async fn check_conditional(&self) -> Result<(), RepositoryError> {
-        let key = self.prefix.clone().join(PROBE);
-        for _ in 0..2 {
-            match self.put(&key, "", PutMode::Create).await? {
-                Ok(_) => {}
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(()),
-                Err(error) => return Err(unwritable(cause_of(&error))),
-            }
-        }
-        let cause = "the store takes no notice of conditions on writes (If-None-Match), so that two writers could undo each other's changes";
-        Err(unwritable(cause.to_owned()))
-    }
-
-    async fn put(
-        &self,
-        key: &path::Path,
-        text: &str,
-        mode: PutMode,
-    ) -> Result<Result<Revision, Error>, RepositoryError> {
-        let payload = PutPayload::from(text.as_bytes().to_vec());
-        let written = self.store.put_opts(key, payload, mode.into());
-        match tokio::time::timeout(PATIENCE, written).await {
-            Ok(written) => Ok(written.map(|put| self.revision(put.e_tag, put.version))),
-            Err(_) => Err(unwritable(silence())),
-        }
-    }
-
-    fn revision(&self, e_tag: Option<String>, version: Option<String>) -> Revision {
+    /// What a state of an object is called.
+    pub(super) fn revision(&self, e_tag: Option<String>, version: Option<String>) -> Revision {
         let name = if self.by_generation { version } else { e_tag };
         Revision::named(&name.unwrap_or_default())
     }
@@ -360,14 +294,54 @@ impl Bucket {
     }
 }
 
-fn silence() -> String {
+/// What is said of a store that does not answer.
+pub(super) fn silence() -> String {
     format!("no answer within {} s", PATIENCE.as_secs())
-}
-
-fn unwritable(cause: String) -> RepositoryError {
-    RepositoryError::Unwritable { cause: io::Error::other(cause) }
 }
 
 fn lock(mutex: &Mutex<State>) -> MutexGuard<'_, State> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A repository in a store of this process.
+#[cfg(test)]
+pub(super) fn bucket(store: Arc<dyn ObjectStore>, folder: &Path) -> Bucket {
+    let opened = Opened { store, prefix: "a/b".into(), by_generation: false };
+    Bucket::new("mem://a/b".to_owned(), opened, Cache::new(folder, "mem://a/b", 1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::{ObjectStoreExt, PutPayload, memory::InMemory};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_seen_is_known_to_another_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let first = bucket(Arc::clone(&store), folder.path());
+        assert_eq!(first.last_seen(), None);
+        let put = async |key: &str, text: &str| {
+            let payload = PutPayload::from(text.as_bytes().to_vec());
+            store.put(&key.into(), payload).await.unwrap();
+        };
+        put("a/b/m/10/model.toml", "format = 1").await;
+        put("a/b/m/9/model.toml", "format = 2").await;
+        put("a/b/m/8/model.onnx", "").await;
+        put("a/b/serving.toml", "[models.m]\nlive = 9\n").await;
+        let found = first.bundles().await.unwrap();
+        let ids: Vec<String> = found.iter().map(|found| found.id.to_string()).collect();
+        assert_eq!(ids, ["m/9", "m/10"]);
+        assert!(found[0].path.ends_with("m/9"));
+        first.serving_text().await.unwrap();
+        let other = bucket(Arc::new(InMemory::new()), folder.path());
+        let seen = Some((found.clone(), "[models.m]\nlive = 9\n".to_owned()));
+        assert_eq!(other.last_seen(), seen);
+        // Asked for the file alone, it does not forget the bundles.
+        let third = bucket(Arc::clone(&store), folder.path());
+        put("a/b/serving.toml", "").await;
+        third.serving_text().await.unwrap();
+        assert_eq!(bucket(store, folder.path()).last_seen().map(|seen| seen.0), Some(found));
+    }
 }
