@@ -5,17 +5,27 @@ use std::{
     panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 
 use crate::{
-    app::{bringing::Bringing, loader::Loader, sighting::Sighting},
+    app::{
+        ahead::{Computing, EmbeddingsAhead},
+        bringing::Bringing,
+        loader::{Loaded, Loader},
+        sighting::Sighting,
+        trial::{Outcome, Trying},
+    },
     ids::ModelId,
-    ranking::Model,
+    ranking::{Engine, Model},
     repository::{Bundle, Found, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
+
+/// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
@@ -31,12 +41,28 @@ pub(super) struct Follower {
     file: ServingFile,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
+    ahead: EmbeddingsAhead,
+    /// The version that is on its way to being ready; there is one at most.
+    under_way: Option<UnderWay>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
 }
 
+/// What a version on its way waits for.
+enum UnderWay {
+    /// A process of its own tries it.
+    Trial(Trying),
+    /// It is loaded; embeddings are computed ahead.
+    Embeddings(Loaded, Computing),
+}
+
 impl Follower {
-    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        labels: Labels,
+        (loader, ahead): (Loader, EmbeddingsAhead),
+        lives: Arc<Lives>,
+    ) -> Self {
         Self {
             bringing: Bringing::new(place.clone()),
             place,
@@ -46,8 +72,15 @@ impl Follower {
             seen: BTreeMap::new(),
             file: ServingFile::default(),
             leaving: BTreeMap::new(),
+            ahead,
+            under_way: None,
             patient: false,
         }
+    }
+
+    /// Has embeddings computed ahead from now on, as requests have them computed.
+    pub(super) fn serve_with(&mut self, engine: &Arc<Engine>) {
+        self.ahead.engine = Some(Arc::clone(engine));
     }
 
     /// What is in the repository.
@@ -143,6 +176,9 @@ impl Follower {
                 sighting.copying = false;
             }
         }
+        if self.go_on().await {
+            return true;
+        }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
@@ -156,9 +192,50 @@ impl Follower {
         true
     }
 
-    /// Whether a retired version waits for its last request, or a bundle is on its way.
+    /// Goes on with the version that is under way; says whether what it waits for was there.
+    async fn go_on(&mut self) -> bool {
+        match self.under_way.take() {
+            Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
+                Some(outcome) => self.load_tried(trying, outcome).await,
+                None => {
+                    self.under_way = Some(UnderWay::Trial(trying));
+                    return false;
+                }
+            },
+            Some(UnderWay::Embeddings(loaded, computing)) if computing.is_over() => {
+                self.publish(loaded);
+            }
+            other => {
+                self.under_way = other;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes all steps that there are to take, and waits for trials meanwhile.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            while self.step().await {}
+            match &mut self.under_way {
+                Some(UnderWay::Trial(trying)) => trying.ended().await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Waits until a trial ends; for ever where none is made.
+    pub(super) async fn trial_ended(&mut self) {
+        match &mut self.under_way {
+            Some(UnderWay::Trial(trying)) => trying.ended().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Whether a version waits: for its last request, for embeddings, or for its files.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.leaving.is_empty() || self.bringing.is_busy()
+        let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
+        !self.leaving.is_empty() || computing || self.bringing.is_busy()
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -187,7 +264,8 @@ impl Follower {
         for (id, sighting) in self.seen.iter().filter(|(_, sighting)| sighting.there) {
             let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
             let may_come = encoder.is_some_and(|state| state != State::Failed);
-            if self.lives.state(id) == Some(State::Failed) && sighting.is_worth_a_try(may_come) {
+            let failed = self.lives.state(id) == Some(State::Failed);
+            if failed && sighting.is_worth_a_try(may_come, &self.file.of(&id.name).limits) {
                 self.lives.step(id, State::Found, None);
             }
         }
@@ -232,6 +310,7 @@ impl Follower {
         tracing::info!(model = %id, "draining");
     }
 
+    /// Has a version's files here, reads them, and begins to try it.
     async fn load(&mut self, id: &ModelId) {
         self.lives.step(id, State::Verifying, None);
         let Some(brought) = self.bring(id).await else {
@@ -241,8 +320,9 @@ impl Follower {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
-        let first_look = sighting.try_it(encoder == Some(State::Ready));
-        let opened = brought.and_then(|path| self.loader.open(&path));
+        let limits = self.file.of(&id.name).limits;
+        let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
+        let opened = brought.and_then(|path| self.loader.open(&path, &limits));
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -255,19 +335,11 @@ impl Follower {
             self.lives.step(id, State::Found, Some(&waits));
             return;
         }
-        let loaded = match opened {
-            Ok(bundle) => self.load_bundle(&bundle).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match loaded {
-            Ok(()) => {
-                self.lives.step(id, State::Ready, None);
-                tracing::info!(model = %id, "loaded");
+        match opened {
+            Ok(bundle) => {
+                self.under_way = Some(UnderWay::Trial(self.loader.begin_trial(bundle, limits)));
             }
-            Err(error) => {
-                self.lives.step(id, State::Failed, Some(&error));
-                tracing::error!(model = %id, error, "a bundle is left out");
-            }
+            Err(error) => self.fail(id, &error.to_string()),
         }
     }
 
@@ -292,13 +364,57 @@ impl Follower {
         None
     }
 
+    /// Goes on with a version whose trial has ended.
+    async fn load_tried(&mut self, tried: Trying, outcome: Outcome) {
+        let bundle = tried.bundle;
+        let id = &bundle.id;
+        if let Err(refusal) = self.loader.admit(&bundle, outcome, &tried.limits) {
+            if let Some(sighting) = self.seen.get_mut(id).filter(|_| refusal.later) {
+                sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+            }
+            return self.fail(id, &refusal.reason);
+        }
+        match self.load_bundle(&bundle).await {
+            Ok(loaded) => self.publish_when_ready(loaded),
+            Err(error) => self.fail(id, &error),
+        }
+    }
+
+    fn fail(&self, id: &ModelId, error: &str) {
+        self.lives.step(id, State::Failed, Some(error));
+        tracing::error!(model = %id, error, "a bundle is left out");
+    }
+
+    /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
+    fn publish_when_ready(&mut self, loaded: Loaded) {
+        let computing = match &loaded.model {
+            Model::Ranker(ranker) => {
+                self.ahead.begin(ranker, self.loader.live(&loaded.id.name).as_deref())
+            }
+            Model::Encoder(_) => None,
+        };
+        match computing {
+            Some(computing) => self.under_way = Some(UnderWay::Embeddings(loaded, computing)),
+            None => self.publish(loaded),
+        }
+    }
+
+    fn publish(&self, loaded: Loaded) {
+        let id = loaded.id.clone();
+        self.loader.publish(loaded);
+        self.lives.step(&id, State::Ready, None);
+        tracing::info!(model = %id, "loaded");
+    }
+
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
+    async fn load_bundle(&self, bundle: &Bundle) -> Result<Loaded, String> {
         self.lives.step(&bundle.id, State::Loading, None);
         let warming = || {
             self.lives.step(&bundle.id, State::Warming, None);
         };
-        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
+        let limits = self.file.of(&bundle.id.name).limits;
+        let loading = self.loader.load(bundle, &limits, warming);
+        let loaded = AssertUnwindSafe(loading).catch_unwind().await;
         let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
         loaded.map_err(|error: ServingError| error.to_string())
     }

@@ -1,5 +1,6 @@
 //! The composition root: what is started, in which order, and how it ends.
 
+mod ahead;
 mod banner;
 mod bringing;
 mod error;
@@ -7,7 +8,11 @@ mod example;
 mod follower;
 mod following;
 mod loader;
+mod memory;
+mod rehearsal;
 mod sighting;
+mod trial;
+mod warm_up_file;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -15,15 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::StartError;
 pub use example::load_example;
+pub use trial::try_one;
+pub use warm_up_file::load_warm_up;
 
 use crate::{
     app::{
-        banner::Banner, follower::Follower, following::Following, loader::Loader,
-        sighting::Sighting,
+        ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
+        loader::Loader, sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
-    ranking::{Engine, EngineParts, Model},
+    ranking::{Engine, EngineParts, Model, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
@@ -65,14 +72,24 @@ impl App {
             users: Arc::clone(&users),
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
+            trials: Trials::new(&config, &runtime),
+            memory_reserve_mib: config.models.memory_reserve_mib,
+            recent: RecentByModel::new(config.models.replay_requests),
+        };
+        let ahead = EmbeddingsAhead {
+            engine: None,
+            users: config.models.warm_users,
+            timeout: config.models.warm_users_timeout,
+            turns: loader.options.turns.clone(),
+            lives: Arc::clone(&lives),
         };
         let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
         let repository = place.describe();
         let labels = config.models.labels.clone();
-        let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
+        let mut follower = Follower::new(place, labels, (loader, ahead), Arc::clone(&lives));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
-        while follower.step().await {}
+        follower.settle().await;
         let default_model =
             default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {
@@ -81,6 +98,7 @@ impl App {
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
+        follower.serve_with(&engine);
         Ok(Self { engine, runtime, shipped, users, lives, follower, repository, config })
     }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::{
-    app::load_example,
+    app::{load_example, load_warm_up},
     catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
     ranking::check_texts,
@@ -118,6 +118,10 @@ fn check_data(bundle: &Bundle, limits: &Limits, report: &mut Report) -> Result<(
     }
     if let Some(example) = load_example(bundle, limits).map_err(faulty)? {
         report.row("example", format!("{} candidates", example.candidates.ids.len()));
+    }
+    let warm_up = load_warm_up(bundle, limits).map_err(faulty)?;
+    if !warm_up.is_empty() {
+        report.row("warm-up", format!("{} requests", warm_up.len()));
     }
     if let (Role::Ranker, Some(encoder)) = (bundle.manifest.role, &bundle.manifest.encoder) {
         let needed =

@@ -55,10 +55,23 @@ pub struct ModelsSection {
     /// How often the repository is looked at while the server serves; 0: only at the start.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
+    /// Recent requests that are kept of each model, in memory and without who asked, to warm up new versions and to hold them against; 0: none.
+    pub replay_requests: usize,
+    /// Users, those active last, whose embeddings are computed before a model moves to another encoder; 0: none.
+    pub warm_users: usize,
+    /// How long that may take.
+    #[serde(with = "humantime_serde")]
+    pub warm_users_timeout: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
     /// How many bytes bundles that come from an object store may take there.
     pub cache_bytes: u64,
+    /// Whether a version is tried in a process of its own before it is loaded.
+    pub trial: bool,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub memory_reserve_mib: u64,
+    /// Bytes of optimised graphs that are kept there; 0: none are.
+    pub graph_cache_bytes: u64,
 }
 
 /// Values that may be written as numbers and truth values, too.
@@ -89,8 +102,14 @@ impl Default for ModelsSection {
             batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
+            replay_requests: 64,
+            warm_users: 10_000,
+            warm_users_timeout: Duration::from_secs(60),
             cache_dir: PathBuf::new(),
             cache_bytes: 10 << 30,
+            trial: true,
+            memory_reserve_mib: 256,
+            graph_cache_bytes: 2 << 30,
         }
     }
 }

@@ -73,6 +73,36 @@ pub(super) async fn user_side(
     }
 }
 
+/// The shopper as the request alone tells, else one of whom nothing is known; neither reads nor keeps anything.
+pub(super) async fn user_side_alone(
+    ranker: &Ranker,
+    user: &User,
+    deadline: Deadline,
+) -> Result<UserSide, RankError> {
+    let history = known(inline_history(user));
+    let Some(encoder) = ranker.encoder.as_deref() else {
+        check_no_embedding(ranker, user)?;
+        return Ok(UserSide::of(Embedding::default(), history, UserState::None));
+    };
+    let embedding = match &user.embedding {
+        Some(given) => check_inline(encoder, given)?,
+        None if history.is_empty() => encoder.default_embedding(),
+        None => encoder.encode(&history, deadline, Some(Priority(Priority::LOWEST))).await?,
+    };
+    Ok(UserSide::of(embedding, history, UserState::Inline))
+}
+
+/// The same, with the embedding of an unknown shopper in the place of one that would have to be computed.
+pub(super) fn user_side_at_once(ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    let history = known(inline_history(user));
+    let embedding = match (ranker.encoder.as_deref(), &user.embedding) {
+        (Some(encoder), Some(given)) => check_inline(encoder, given)?,
+        (Some(encoder), None) => encoder.default_embedding(),
+        (None, _) => check_no_embedding(ranker, user).map(|()| Embedding::default())?,
+    };
+    Ok(UserSide::of(embedding, history, UserState::Inline))
+}
+
 impl UserDesk<'_> {
     async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
         let Some(encoder) = &ranker.encoder else {

@@ -3,6 +3,7 @@
 mod batching_spec;
 mod bucket;
 mod bundle;
+mod contents;
 mod directory;
 mod error;
 mod golden;

@@ -53,6 +53,14 @@ impl Lives {
         true
     }
 
+    /// Tells how far a version is in the state that it has.
+    pub fn tell(&self, id: &ModelId, how_far: &str) {
+        if let Some(life) = lock(&self.all).get_mut(id) {
+            life.reason = Some(how_far.into());
+        }
+        self.news.send_replace(());
+    }
+
     /// Ends the story of a version of which nothing is held.
     pub fn forget(&self, id: &ModelId) {
         let mut all = lock(&self.all);
@@ -115,6 +123,20 @@ mod tests {
         assert!(lives.step(&id(1), State::Verifying, None));
         lives.begin(&id(1));
         assert_eq!(lives.state(&id(1)), Some(State::Verifying));
+    }
+
+    #[test]
+    fn how_far_it_is_goes_with_the_next_step() {
+        let lives = Lives::default();
+        lives.tell(&id(1), "nobody knows it");
+        assert!(lives.all().is_empty());
+        lives.begin(&id(1));
+        let news = lives.news();
+        lives.tell(&id(1), "1 of 2");
+        assert!(news.has_changed().unwrap());
+        assert_eq!(lives.all()[&id(1)].reason.as_deref(), Some("1 of 2"));
+        lives.step(&id(1), State::Verifying, None);
+        assert_eq!(lives.all()[&id(1)].reason, None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::{
             listing::{Objects, key_of},
             operations::Bucket,
         },
-        bundle::{MANIFEST, is_plain_name, read_manifest},
+        bundle::read_manifest,
+        contents::{MANIFEST, is_plain},
         error::{Fault, RepositoryError},
         manifest::Manifest,
     },
@@ -141,7 +142,7 @@ fn lacking<'a>(
 ) -> Result<Vec<Lacking<'a>>, Vec<Fault>> {
     let mut lacking = Vec::new();
     let mut faults = Vec::new();
-    for (name, sum) in manifest.files.iter().filter(|(name, _)| is_plain_name(name)) {
+    for (name, sum) in manifest.files.iter().filter(|(name, _)| is_plain(name)) {
         let path = home.join(name);
         if is_regular(&path) && sum_of(&path).is_ok_and(|is| is == sum.to_ascii_lowercase()) {
             continue;

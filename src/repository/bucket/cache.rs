@@ -20,7 +20,8 @@ use crate::{
             incoming::{Incoming, clear},
             room::{Kept, leaving},
         },
-        bundle::{MANIFEST, hex, is_plain_name, read_manifest},
+        bundle::read_manifest,
+        contents::{MANIFEST, hex, is_plain},
         error::RepositoryError,
     },
 };
@@ -113,9 +114,8 @@ impl Cache {
             let Ok(manifest) = read_manifest(&home) else {
                 continue;
             };
-            let same = |(name, own): &(&String, &String)| {
-                own.eq_ignore_ascii_case(sum) && is_plain_name(name)
-            };
+            let same =
+                |(name, own): &(&String, &String)| own.eq_ignore_ascii_case(sum) && is_plain(name);
             let files = manifest.files.iter().filter(same).map(|(name, _)| home.join(name));
             if let Some(file) = files.into_iter().find(|file| is_regular(file)) {
                 return Some(file);

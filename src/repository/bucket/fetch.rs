@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path};
 use sha2::{Digest, Sha256};
 
-use crate::repository::{bucket::incoming::Incoming, bundle::hex};
+use crate::repository::{bucket::incoming::Incoming, contents::hex};
 
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 1 << 16;

@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::repository::bundle::hex;
+use crate::repository::contents::hex;
 
 /// Makes the names of files different within this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{ModelId, ModelName, Version},
     repository::{
-        bundle::{MANIFEST, is_plain_name},
+        contents::{MANIFEST, is_plain},
         stamp::Stamp,
     },
 };
@@ -53,7 +53,7 @@ fn part_of<'a>(prefix: &Path, key: &'a str) -> Option<(ModelId, &'a str)> {
     let mut parts = rest.split('/');
     let name = ModelName::parse(parts.next()?)?;
     let version = Version::parse(parts.next()?)?;
-    let file = parts.next().filter(|file| is_plain_name(file))?;
+    let file = parts.next().filter(|file| is_plain(file))?;
     parts.next().is_none().then_some((ModelId { name, version }, file))
 }
 

@@ -23,7 +23,7 @@ use crate::{
             memory::{Seen, SeenVersion},
             opening::{Opened, open},
         },
-        bundle::MANIFEST,
+        contents::MANIFEST,
         error::{Fault, RepositoryError},
         place_options::PlaceOptions,
         scan::Found,
