@@ -1,22 +1,32 @@
 //! One loaded version of a model.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     batching::{
-        BatchCounts, BatchError, BatchOptions, CostTable, ModelQueue, Outlook, Pipeline, Priority,
-        QueueSetup, Ran, Turns, Work,
+        BatchCounts, BatchError, BatchOptions, Buckets, CostTable, ModelQueue, Outlook, Pipeline,
+        Priority, QueueSetup, Ran, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
     repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
     serving::{
-        batch_layout::batch_layout, batch_options::batch_options, error::ServingError,
-        warm_up::measure_costs,
+        batch_layout::batch_layout,
+        batch_options::batch_options,
+        error::ServingError,
+        shapes::shapes,
+        warm_up::{longest_run, measure_costs, run_shapes},
     },
     tensor::Tensor,
 };
+
+/// How long the instances of a version run batches of all shapes before it serves, all together.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(5);
 
 /// How a version is loaded.
 #[derive(Debug, Clone)]
@@ -81,11 +91,13 @@ impl<'a> ColdModel<'a> {
         Ok(Self { runtime, bundle, options, batching, instances })
     }
 
-    /// Measures what runs cost, which warms the sessions up, and starts their threads: takes as long as some dozen runs do.
+    /// Measures what runs cost, runs batches of every bucket's shape on every instance, as far as there is time, and starts their threads: takes
+    /// as long as some dozen runs do, and up to five seconds more.
     ///
     /// # Errors
     /// [`ServingError::Thread`].
     pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
+        let begun = Instant::now();
         let Self { runtime, bundle, options, batching, mut instances } = self;
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();
@@ -95,6 +107,20 @@ impl<'a> ColdModel<'a> {
         for instance in instances.iter_mut().rev() {
             let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
             cost = measured.or_quicker(&cost);
+        }
+        let shapes = shapes(
+            &Buckets::new(&batching.length_buckets),
+            longest_run(&bundle.manifest, &layout),
+            &cost,
+            (batching.preferred_batch_rows, most),
+        );
+        let share = LONGEST_WARM_UP / u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
+        let version = (&bundle.manifest, &layout);
+        for (number, instance) in instances.iter_mut().enumerate() {
+            let warmth = run_shapes(instance.as_mut(), version, (&shapes, &cost), share);
+            let (ran, left_out) = (warmth.ran, warmth.missing());
+            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%model, instance = number, shapes = ran, left_out, ms, "warmed up");
         }
         let setup = QueueSetup {
             model: &model,

@@ -11,6 +11,7 @@ mod lives;
 mod plan;
 mod registry;
 mod samples;
+mod shapes;
 mod wanted;
 mod warm_up;
 

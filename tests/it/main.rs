@@ -5,6 +5,7 @@ mod bundles;
 mod encoding;
 mod fixture;
 mod floors;
+mod graph_cache;
 mod packed;
 
 // What the tests of users in Redis work with.
