@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import moves
 from client import Client
 from expected import column
 from repository import Repository, reaches, reason, states, until
-from server import Server
+from server import Server, free_port
 from test_hot_swap import FREED, QUICK, READY, serving
 
 CANDIDATES = {"ids": ["a", "b"], "columns": [column("price", [1, 2])]}
@@ -115,6 +117,47 @@ def test_only_as_many_users_as_are_asked_for(repository: Repository, log: Path) 
         repository.publish(moves.ranker(4, 3))
         until(lambda: rank(client)[0] == 4, "version 4 never answered")
         assert encoded(client, 3) == alone
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Starts a redis-server on a free port; gives its URL."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with socket.socket() as caller:
+            until(lambda: caller.connect_ex(("127.0.0.1", port)) == 0, "redis-server never listened")
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_servers_that_share_a_redis_encode_each_user_once(repository: Repository, log: Path) -> None:
+    users = 400
+    repository.publish(moves.encoder(1, users))
+    repository.publish(moves.encoder(2, users, rounds=20))
+    repository.publish(moves.ranker(1, 1))
+    with redis_server(log.parent) as url:
+        patient = {
+            "LEASE": "30s",
+            "READ_TIMEOUT": "10s",
+            "WRITE_TIMEOUT": "10s",
+        }  # A busy machine is no reason to compute twice.
+        settings = QUICK | {f"PODIUM_USERS__REDIS__{name}": value for name, value in ({"URL": url} | patient).items()}
+        with (
+            serving(repository, log, settings) as (_, client),
+            serving(repository, log.with_name("other.log"), settings) as (_, other),
+        ):
+            both = (client, other)
+            alone = sum(encoded(one, 2) for one in both)
+            repository.publish(moves.ranker(2, 2))
+            for one in both:
+                until(partial(leads_to, one, 2), "version 2 never answered", 30)
+            assert sum(encoded(one, 2) for one in both) - alone == users
+            for number in range(0, users, 29):
+                assert rank(other, id=moves.shopper(number))[2] in {"CACHED", "LOCAL"}
 
 
 @contextmanager
