@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
@@ -13,12 +14,16 @@ use crate::{
         ahead::{Computing, EmbeddingsAhead},
         loader::{Loaded, Loader},
         sighting::Sighting,
+        trial::{Outcome, Trying},
     },
     ids::ModelId,
     ranking::{Engine, Model},
     repository::{Bundle, Place, RepositoryError, ServingFile},
     serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
 };
+
+/// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
@@ -34,10 +39,18 @@ pub(super) struct Follower {
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
     ahead: EmbeddingsAhead,
-    /// A version that is loaded and waits for embeddings that are computed ahead.
-    waiting: Option<(Loaded, Computing)>,
+    /// The version that is on its way to being ready; there is one at most.
+    under_way: Option<UnderWay>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
+}
+
+/// What a version on its way waits for.
+enum UnderWay {
+    /// A process of its own tries it.
+    Trial(Trying),
+    /// It is loaded; embeddings are computed ahead.
+    Embeddings(Loaded, Computing),
 }
 
 impl Follower {
@@ -56,7 +69,7 @@ impl Follower {
             file: ServingFile::default(),
             leaving: BTreeMap::new(),
             ahead,
-            waiting: None,
+            under_way: None,
             patient: false,
         }
     }
@@ -136,10 +149,10 @@ impl Follower {
     /// Takes one step towards what is wanted; says whether there was one to take.
     pub(super) async fn step(&mut self) -> bool {
         self.free();
-        if let Some((loaded, _)) = self.waiting.take_if(|(_, computing)| computing.is_over()) {
-            self.publish(loaded);
-        }
         self.retry();
+        if self.go_on().await {
+            return true;
+        }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
@@ -148,14 +161,55 @@ impl Follower {
                 self.loader.registry.lead(route, to);
             }
             Some(Action::Drain(id)) => self.drain(&id),
-            Some(Action::Load(id)) => self.load(&id).await,
+            Some(Action::Load(id)) => self.load(&id),
         }
         true
     }
 
+    /// Goes on with the version that is under way; says whether what it waits for was there.
+    async fn go_on(&mut self) -> bool {
+        match self.under_way.take() {
+            Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
+                Some(outcome) => self.load_tried(trying, outcome).await,
+                None => {
+                    self.under_way = Some(UnderWay::Trial(trying));
+                    return false;
+                }
+            },
+            Some(UnderWay::Embeddings(loaded, computing)) if computing.is_over() => {
+                self.publish(loaded);
+            }
+            other => {
+                self.under_way = other;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes all steps that there are to take, and waits for trials meanwhile.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            while self.step().await {}
+            match &mut self.under_way {
+                Some(UnderWay::Trial(trying)) => trying.ended().await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Waits until a trial ends; for ever where none is made.
+    pub(super) async fn trial_ended(&mut self) {
+        match &mut self.under_way {
+            Some(UnderWay::Trial(trying)) => trying.ended().await,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Whether a version waits: for its last request, or for embeddings.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.leaving.is_empty() || self.waiting.is_some()
+        let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
+        !self.leaving.is_empty() || computing
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -230,15 +284,16 @@ impl Follower {
         tracing::info!(model = %id, "draining");
     }
 
-    async fn load(&mut self, id: &ModelId) {
+    /// Reads a version's files, and begins to try it.
+    fn load(&mut self, id: &ModelId) {
         let Some(sighting) = self.seen.get_mut(id) else {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let limits = self.file.of(&id.name).limits;
-        let first_look = sighting.try_it(encoder == Some(State::Ready), limits);
+        let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
         self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path);
+        let opened = self.loader.open(&sighting.path, &limits);
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -251,17 +306,33 @@ impl Follower {
             self.lives.step(id, State::Found, Some(&waits));
             return;
         }
-        let loaded = match opened {
-            Ok(bundle) => self.load_bundle(&bundle).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match loaded {
-            Ok(loaded) => self.publish_when_ready(loaded),
-            Err(error) => {
-                self.lives.step(id, State::Failed, Some(&error));
-                tracing::error!(model = %id, error, "a bundle is left out");
+        match opened {
+            Ok(bundle) => {
+                self.under_way = Some(UnderWay::Trial(self.loader.begin_trial(bundle, limits)));
             }
+            Err(error) => self.fail(id, &error.to_string()),
         }
+    }
+
+    /// Goes on with a version whose trial has ended.
+    async fn load_tried(&mut self, tried: Trying, outcome: Outcome) {
+        let bundle = tried.bundle;
+        let id = &bundle.id;
+        if let Err(refusal) = self.loader.admit(&bundle, outcome, &tried.limits) {
+            if let Some(sighting) = self.seen.get_mut(id).filter(|_| refusal.later) {
+                sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+            }
+            return self.fail(id, &refusal.reason);
+        }
+        match self.load_bundle(&bundle).await {
+            Ok(loaded) => self.publish_when_ready(loaded),
+            Err(error) => self.fail(id, &error),
+        }
+    }
+
+    fn fail(&self, id: &ModelId, error: &str) {
+        self.lives.step(id, State::Failed, Some(error));
+        tracing::error!(model = %id, error, "a bundle is left out");
     }
 
     /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
@@ -273,7 +344,7 @@ impl Follower {
             Model::Encoder(_) => None,
         };
         match computing {
-            Some(computing) => self.waiting = Some((loaded, computing)),
+            Some(computing) => self.under_way = Some(UnderWay::Embeddings(loaded, computing)),
             None => self.publish(loaded),
         }
     }

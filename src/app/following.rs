@@ -53,6 +53,10 @@ async fn follow(follower: &mut Follower, interval: Duration, stop: &Cancellation
         }
         let pause = if follower.is_waiting() { WAIT_INTERVAL.min(interval) } else { interval };
         let until = next_look.min(Instant::now() + pause);
-        let _ = tokio::time::timeout_at(until, stop.cancelled()).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = follower.trial_ended() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
     }
 }

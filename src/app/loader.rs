@@ -6,13 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use tokio::runtime::Handle;
+
 use crate::{
-    app::{example::load_example, rehearsal::Rehearsal},
+    app::{
+        example::load_example,
+        memory,
+        rehearsal::Rehearsal,
+        trial::{Live, Outcome, Refusal, Report, Trials, Trying, judge},
+    },
     ids::{ModelId, ModelName},
+    priority::at_low_priority,
     ranking::{Encoder, Model, Ranker, RecentByModel},
     repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
-    serving::{ColdModel, LoadOptions, Registry, Selector, ServingError},
+    serving::{ColdModel, LoadOptions, ModelHandle, Registry, Selector, ServingError},
     transport::Limits,
     users::{History, Shipped, UserStore, load_histories},
 };
@@ -27,6 +35,10 @@ pub(super) struct Loader {
     pub(super) limits: Limits,
     /// Catalogues that the configuration names, by model.
     pub(super) catalogues: BTreeMap<String, PathBuf>,
+    /// What tries versions before they are loaded; none where nothing does.
+    pub(super) trials: Option<Trials>,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub(super) memory_reserve_mib: u64,
     /// The last requests of each model.
     pub(super) recent: RecentByModel,
 }
@@ -38,18 +50,68 @@ pub(super) struct Loaded {
     histories: Vec<(Arc<str>, History)>,
 }
 
+const MIB: u64 = 1 << 20;
+
+/// How many times as much memory as its files a version is taken to need that was not tried.
+const MEMORY_PER_BYTE: u64 = 3;
+
 impl Loader {
-    /// Reads a bundle and holds its files against their sums; gives it the catalogue of the configuration, where it takes one.
+    /// Reads a bundle and holds its files against their sums and limits; gives it the catalogue of the configuration, where it takes one.
     ///
     /// # Errors
-    /// Those of [`Bundle::open`].
-    pub(super) fn open(&self, path: &Path) -> Result<Bundle, RepositoryError> {
-        let mut bundle = Bundle::open(path)?;
+    /// Those of [`Bundle::open_within`].
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        limits: &VersionLimits,
+    ) -> Result<Bundle, RepositoryError> {
+        let unstarted = |cause| RepositoryError::Unreadable { path: path.to_owned(), cause };
+        let mut bundle =
+            at_low_priority(|| Bundle::open_within(path, limits)).map_err(unstarted)??;
         let catalogue = self.catalogues.get(bundle.id.name.as_str());
         if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
             bundle.use_catalogue(path);
         }
         Ok(bundle)
+    }
+
+    /// Begins to try a version in a process of its own; tells what came of it.
+    pub(super) fn begin_trial(&self, bundle: Bundle, limits: VersionLimits) -> Trying {
+        match &self.trials {
+            Some(trials) => trials.begin(bundle, limits),
+            None => Trying::untried(bundle, limits),
+        }
+    }
+
+    /// Whether a version may be loaded after what came of its trial, and there is memory for it beside all that serves.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub(super) fn admit(
+        &self,
+        bundle: &Bundle,
+        outcome: Outcome,
+        limits: &VersionLimits,
+    ) -> Result<(), Refusal> {
+        let live = self.registry.resolve(bundle.id.name.as_str(), &Selector::Live).ok();
+        let live = live.filter(|live| live.handle().id() != &bundle.id);
+        let live = live
+            .map(|live| Live { version: live.handle().id().version, cost: live.handle().cost() });
+        let report = judge(outcome, limits, live.as_ref())?;
+        let need = self.memory_for(bundle, report.as_ref());
+        let reserve = self.memory_reserve_mib.saturating_mul(MIB);
+        let missing =
+            memory::available().and_then(|available| memory::missing(need, available, reserve));
+        missing.map_or(Ok(()), |reason| Err(Refusal { reason, later: true }))
+    }
+
+    /// The memory that a version needs, in bytes: what one instance took in its trial for each, or an estimate.
+    fn memory_for(&self, bundle: &Bundle, report: Option<&Report>) -> u64 {
+        let of_one = report.map_or_else(
+            || bundle.size_bytes().saturating_mul(MEMORY_PER_BYTE),
+            |report| report.memory,
+        );
+        of_one.saturating_mul(self.options.of(bundle).instances as u64)
     }
 
     /// Loads a version, warms it up and rehearses it; tells when its sessions are there.
@@ -62,23 +124,15 @@ impl Loader {
         limits: &VersionLimits,
         warming: impl FnOnce(),
     ) -> Result<Loaded, ServingError> {
-        let faulty = |fault| bundle.faulty(vec![fault]);
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
         let cold = ColdModel::load(&self.runtime, bundle, &self.options)?;
         warming();
         let handle = cold.warm_up()?;
-        let histories = load_histories(bundle).map_err(faulty)?;
-        let model = match bundle.manifest.role {
-            Role::UserEncoder => Model::Encoder(Arc::new(Encoder::compile(bundle, handle).await?)),
-            Role::Ranker => {
-                let example = load_example(bundle, &self.limits).map_err(faulty)?;
-                let ranker = Ranker::compile(bundle, handle, encoder, example)?;
-                let ranker = ranker.remembering(self.recent.of(&bundle.id.name));
-                self.rehearse(bundle, &ranker, limits).await?;
-                Model::Ranker(Arc::new(ranker))
-            }
-        };
+        let (histories, model) = self.compile(bundle, handle, encoder)?;
+        if let Model::Ranker(ranker) = &model {
+            self.rehearse(bundle, ranker, limits).await?;
+        }
         Ok(Loaded { id: bundle.id.clone(), model, histories })
     }
 
@@ -115,6 +169,34 @@ impl Loader {
             Model::Ranker(ranker) => Some(Arc::clone(ranker)),
             Model::Encoder(_) => None,
         }
+    }
+
+    /// Compiles a loaded version, at low priority: it may read large tables.
+    fn compile(
+        &self,
+        bundle: &Bundle,
+        handle: ModelHandle,
+        encoder: Option<Arc<Encoder>>,
+    ) -> Result<(Vec<(Arc<str>, History)>, Model), ServingError> {
+        let faulty = |fault| bundle.faulty(vec![fault]);
+        let runtime = Handle::current();
+        let work = || {
+            let histories = load_histories(bundle).map_err(faulty)?;
+            let model = match bundle.manifest.role {
+                Role::UserEncoder => {
+                    let compiled = runtime.block_on(Encoder::compile(bundle, handle))?;
+                    Model::Encoder(Arc::new(compiled))
+                }
+                Role::Ranker => {
+                    let example = load_example(bundle, &self.limits).map_err(faulty)?;
+                    let ranker = Ranker::compile(bundle, handle, encoder, example)?;
+                    Model::Ranker(Arc::new(ranker.remembering(self.recent.of(&bundle.id.name))))
+                }
+            };
+            Ok((histories, model))
+        };
+        let model = bundle.id.to_string();
+        at_low_priority(work).map_err(|cause| ServingError::Thread { model, cause })?
     }
 
     /// The encoder version that a ranker needs.

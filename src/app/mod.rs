@@ -7,8 +7,10 @@ mod example;
 mod follower;
 mod following;
 mod loader;
+mod memory;
 mod rehearsal;
 mod sighting;
+mod trial;
 mod warm_up_file;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -17,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::StartError;
 pub use example::load_example;
+pub use trial::try_one;
 pub use warm_up_file::load_warm_up;
 
 use crate::{
     app::{
         ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
-        loader::Loader, sighting::Sighting,
+        loader::Loader, sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
@@ -66,6 +69,8 @@ impl App {
             users: Arc::clone(&users),
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
+            trials: Trials::new(&config, &runtime),
+            memory_reserve_mib: config.models.memory_reserve_mib,
             recent: RecentByModel::new(config.models.replay_requests),
         };
         let ahead = EmbeddingsAhead {
@@ -80,7 +85,7 @@ impl App {
         let mut follower = Follower::new(place, labels, (loader, ahead), Arc::clone(&lives));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
-        while follower.step().await {}
+        follower.settle().await;
         let default_model =
             default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {

@@ -1,6 +1,6 @@
 //! What was last seen of a version's directory, and how it looked when it was last tried.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use crate::{
     ids::{ModelId, ModelName, Version},
@@ -19,6 +19,8 @@ pub(super) struct Sighting {
     pub(super) declares_catalogue: Option<bool>,
     /// Whether it was found half-way, and nothing is tried until the next look.
     pub(super) copying: bool,
+    /// When it is tried again although nothing of it has changed.
+    pub(super) again_at: Option<Instant>,
     stamp: Stamp,
     tried: Option<Tried>,
 }
@@ -59,6 +61,7 @@ impl Sighting {
     /// Notes that it is tried as it is now; says whether it was never tried like this.
     pub(super) fn try_it(&mut self, encoder: bool, limits: VersionLimits) -> bool {
         let first = !self.is_as_tried();
+        self.again_at = None;
         self.tried = Some(Tried { stamp: self.stamp.clone(), encoder, limits });
         first
     }
@@ -68,9 +71,14 @@ impl Sighting {
         self.tried.as_ref().is_some_and(|tried| tried.stamp == self.stamp)
     }
 
-    /// Whether another try may end otherwise than the last one: the files or its limits have changed, or it lacked its encoder, which may come
-    /// now.
+    /// Whether another try may end otherwise than the last one: the files or its limits have changed, it lacked its encoder, which may come
+    /// now, or it lacked something else, which may be there after a while.
     pub(super) fn is_worth_a_try(&self, encoder_may_come: bool, limits: &VersionLimits) -> bool {
+        let after_a_while = self.again_at.is_some_and(|at| at <= Instant::now());
+        after_a_while || self.has_changed(encoder_may_come, limits)
+    }
+
+    fn has_changed(&self, encoder_may_come: bool, limits: &VersionLimits) -> bool {
         self.tried.as_ref().is_none_or(|tried| {
             let lacked = !tried.encoder && encoder_may_come;
             tried.stamp != self.stamp || tried.limits != *limits || lacked
@@ -109,6 +117,22 @@ mod tests {
         fs::write(path.join("model.onnx"), "more").unwrap();
         sighting.see(&found(path), false);
         assert!(sighting.is_worth_a_try(false, &limits) && sighting.try_it(false, limits));
+    }
+
+    #[test]
+    fn it_is_tried_again_when_its_time_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sighting = Sighting::default();
+        sighting.see(&found(folder.path()), false);
+        let limits = VersionLimits::default();
+        sighting.try_it(true, limits.clone());
+        let now = Instant::now();
+        sighting.again_at = Some(now + std::time::Duration::from_secs(3600));
+        assert!(!sighting.is_worth_a_try(true, &limits));
+        sighting.again_at = Some(now);
+        assert!(sighting.is_worth_a_try(true, &limits));
+        assert!(!sighting.try_it(true, limits.clone()), "it looks as when it was tried");
+        assert!(!sighting.is_worth_a_try(true, &limits), "it is tried once when its time has come");
     }
 
     #[test]

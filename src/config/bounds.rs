@@ -154,6 +154,11 @@ impl ModelsSection {
             "models.poll_interval".to_owned(),
             "must lie between 100ms and 1h, or be 0s: the repository is then read at the start only",
         );
+        need(
+            self.graph_cache_bytes <= 1 << 50,
+            "models.graph_cache_bytes".to_owned(),
+            "must be at most 1125899906842624 (1 PiB); 0: no optimised graph is kept",
+        );
         let key = "models.replay_requests".to_owned();
         need(self.replay_requests <= 4096, key, "must be at most 4096; 0 keeps none");
         let key = "models.warm_users".to_owned();

@@ -3,14 +3,16 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
     thread,
 };
 
 use crate::{
-    batching::Turns,
-    config::sections::Config,
+    batching::{BatchOptions, Turns},
+    config::sections::{Config, ModelsSection},
     ranking::EngineOptions,
-    runtime::{LIBRARY_VERSION, RuntimeOptions},
+    repository::BatchingSpec,
+    runtime::{DeviceChoice, GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
 };
 
@@ -24,6 +26,13 @@ impl Config {
             intra_op_threads: self.runtime.intra_op_threads,
             intra_op_spinning: self.runtime.intra_op_spinning,
             packed_inputs: self.runtime.packed_inputs,
+            graph_cache: match self.models.graph_cache_bytes {
+                0 => None,
+                most_bytes => {
+                    let folder = self.cache_dir().join("graphs");
+                    Some(GraphCacheOptions { folder, most_bytes })
+                }
+            },
         }
     }
 
@@ -56,6 +65,32 @@ impl Config {
         caches.unwrap_or_else(env::temp_dir).join("podium")
     }
 
+    /// The configuration of a process that tries one version at a time on such a device, and knows no user and no secret.
+    pub fn for_trials(&self, on_gpu: bool) -> Self {
+        let mut runtime = self.runtime.clone();
+        runtime.library = self.runtime_options().library.display().to_string();
+        if !on_gpu {
+            runtime.device = DeviceChoice::Cpu;
+        }
+        let one = |mut spec: BatchingSpec| {
+            spec.instances = None;
+            spec
+        };
+        let batching = self.models.batching.clone().into_iter();
+        Self {
+            limits: self.limits.clone(),
+            models: ModelsSection {
+                batching: batching.map(|(model, spec)| (model, one(spec))).collect(),
+                catalogues: self.models.catalogues.clone(),
+                cache_dir: self.cache_dir(),
+                ..ModelsSection::default()
+            },
+            batching: BatchOptions { instances: 1, ..self.batching.clone() },
+            runtime,
+            ..Self::default()
+        }
+    }
+
     /// How requests are ranked, with the model that answers where none is named.
     pub fn engine_options(&self, default_model: String) -> EngineOptions {
         EngineOptions {
@@ -65,6 +100,31 @@ impl Config {
             stale_up_to: self.users.stale_up_to,
         }
     }
+}
+
+/// What a process of this same program is told of the environment: where libraries are, not what is secret.
+const TOLD: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "RUST_BACKTRACE",
+];
+
+/// A command that runs this same program.
+pub fn own_program() -> Command {
+    // By this name it is found even where its file has been replaced by a newer build's since it was started.
+    let running = Path::new("/proc/self/exe");
+    let program = match running.exists() {
+        true => running.to_owned(),
+        false => env::current_exe().unwrap_or_else(|_| "podium".into()),
+    };
+    let mut command = Command::new(program);
+    let told = TOLD.iter().filter_map(|name| Some((name, env::var_os(name)?)));
+    command.env_clear().envs(told);
+    command
 }
 
 /// The library that the configuration names, or the one that `scripts/fetch-onnxruntime` fetched.

@@ -61,6 +61,12 @@ pub struct ModelsSection {
     pub warm_users_timeout: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// Whether a version is tried in a process of its own before it is loaded.
+    pub trial: bool,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub memory_reserve_mib: u64,
+    /// Bytes of optimised graphs that are kept there; 0: none are.
+    pub graph_cache_bytes: u64,
 }
 
 impl Default for ModelsSection {
@@ -76,6 +82,9 @@ impl Default for ModelsSection {
             warm_users: 10_000,
             warm_users_timeout: Duration::from_secs(60),
             cache_dir: PathBuf::new(),
+            trial: true,
+            memory_reserve_mib: 256,
+            graph_cache_bytes: 2 << 30,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod batching_spec;
 mod bundle;
+mod contents;
 mod error;
 mod golden;
 mod manifest;

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     ids::{ModelName, Version},
@@ -212,7 +212,7 @@ impl Default for GuardRails {
 }
 
 /// What a version may take; it is tried in a process of its own before it is loaded.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VersionLimits {
     /// Memory that it may take, in MiB.

@@ -9,6 +9,7 @@ use crate::{
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
+    priority::at_low_priority,
     repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
     serving::{
@@ -81,6 +82,16 @@ impl<'a> ColdModel<'a> {
         Ok(Self { runtime, bundle, options, batching, instances })
     }
 
+    /// The first of its sessions.
+    pub fn session(&mut self) -> Option<&mut dyn ModelInstance> {
+        Some(self.instances.first_mut()?.as_mut())
+    }
+
+    /// The most units that one run may have.
+    pub fn max_units(&self) -> usize {
+        self.batching.max_batch_rows
+    }
+
     /// Measures what runs cost, which warms the sessions up, and starts their threads: takes as long as some dozen runs do.
     ///
     /// # Errors
@@ -91,11 +102,16 @@ impl<'a> ColdModel<'a> {
         let model = bundle.id.to_string();
         let layout = batch_layout(bundle);
         let most = batching.max_batch_rows;
-        let mut cost = CostTable::default();
-        for instance in instances.iter_mut().rev() {
-            let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
-            cost = measured.or_quicker(&cost);
-        }
+        let unstarted = |cause| ServingError::Thread { model: model.clone(), cause };
+        let measure = || {
+            let mut cost = CostTable::default();
+            for instance in instances.iter_mut().rev() {
+                let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
+                cost = measured.or_quicker(&cost);
+            }
+            cost
+        };
+        let cost = at_low_priority(measure).map_err(unstarted)?;
         let setup = QueueSetup {
             model: &model,
             inputs: &inputs,
@@ -108,8 +124,8 @@ impl<'a> ColdModel<'a> {
                 Pipeline::Off => false,
             },
         };
-        let queue = ModelQueue::start(setup, instances, &options.turns)
-            .map_err(|cause| ServingError::Thread { model: model.clone(), cause })?;
+        // These threads answer requests: they are started by one whose priority is not lowered.
+        let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
         Ok(ModelHandle {
             id: bundle.id.clone(),
             manifest: bundle.manifest.clone(),
@@ -195,7 +211,8 @@ pub fn verified_instance(
     bundle: &Bundle,
 ) -> Result<Box<dyn ModelInstance>, ServingError> {
     let refused = |error: RuntimeError| {
-        let fix = "export the graph again in one file, with an opset that this ONNX Runtime knows";
+        let fix =
+            "export the graph again, with operators and an opset that this ONNX Runtime knows";
         Fault::new("model.onnx", error.to_string(), fix)
     };
     let mut faults = bundle.file_faults().to_vec();

@@ -20,6 +20,7 @@ LIBRARY = ROOT / ".onnxruntime" / "libonnxruntime.so"
 TEST_MODELS = ROOT / "target" / "test-models"
 FAULTY_MODELS = ROOT / "target" / "test-models-faulty"
 SHIPPED_MODELS = ROOT / "models"
+TEST_CACHE = ROOT / "target" / "test-cache"
 START_SECONDS = 60.0
 
 
@@ -35,6 +36,7 @@ def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
     """Returns the environment of a fresh shell, with these settings alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "RUST_LOG"))}
     kept.setdefault("ORT_DYLIB_PATH", str(LIBRARY))
+    kept["XDG_CACHE_HOME"] = str(TEST_CACHE)
     return kept | (settings or {})
 
 
