@@ -12,8 +12,8 @@ use crate::{
         error::{FieldFault, RankError},
         features::{FeatureDescription, FeatureScope},
         models::Ranker,
-        order::inputs,
         request::{Column, RankRequest, Values},
+        scoring::inputs,
         user_side::user_side_at_once,
     },
 };

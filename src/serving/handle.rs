@@ -183,6 +183,11 @@ impl ModelHandle {
         self.queue.counts()
     }
 
+    /// Whether it could run something more without anybody waiting for it.
+    pub fn has_spare_capacity(&self) -> bool {
+        self.queue.has_spare_capacity()
+    }
+
     /// What would become of a request for so many rows that came now; builds nothing and waits for nothing.
     pub fn outlook(
         &self,

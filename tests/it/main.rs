@@ -7,6 +7,10 @@ mod fixture;
 mod floors;
 mod packed;
 
+// A repository in an object store.
+mod bucket;
+mod s3_server;
+
 // What the tests of users in Redis work with.
 mod damage;
 mod judge;
