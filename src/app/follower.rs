@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use futures::FutureExt;
 use crate::{
     app::{
         ahead::{Computing, EmbeddingsAhead},
+        bringing::Bringing,
         loader::{Loaded, Loader},
         overrides::Overrides,
         sighting::Sighting,
@@ -19,7 +21,7 @@ use crate::{
     },
     ids::ModelId,
     ranking::{Engine, Model},
-    repository::{Bundle, Place, RepositoryError, ServingFile},
+    repository::{Bundle, Found, Place, RepositoryError, ServingFile},
     serving::{
         Action, Labels, Lives, Now, Said, ServingError, Standing, State, TrafficRules, Wanted, next,
     },
@@ -31,6 +33,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
     place: Place,
+    bringing: Bringing,
     /// The labels of the configuration.
     labels: Labels,
     loader: Loader,
@@ -65,6 +68,7 @@ impl Follower {
         (lives, overrides): (Arc<Lives>, Arc<Overrides>),
     ) -> Self {
         Self {
+            bringing: Bringing::new(place.clone()),
             place,
             labels,
             loader,
@@ -89,12 +93,24 @@ impl Follower {
         &self.seen
     }
 
-    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on with.
+    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on
+    /// with; but for a store that does not answer and was seen before.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub(super) async fn look_first(&mut self) -> Result<(), RepositoryError> {
-        self.read().await?;
+        let looked = self.read().await;
+        if matches!(looked, Err(RepositoryError::Unreachable { .. }))
+            && let Some((found, file)) = self.place.last_seen()
+        {
+            tracing::warn!("what was last seen of the repository is served: it cannot be read");
+            self.take_in(&found);
+            self.file = self.overrides.with(file);
+            self.direct();
+            self.note(looked);
+            return Ok(());
+        }
+        looked?;
         self.note(Ok(()));
         Ok(())
     }
@@ -114,11 +130,19 @@ impl Follower {
         if found.is_empty() && self.seen.values().any(|sighting| sighting.there) {
             return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
+        self.take_in(&found);
+        self.file = self.overrides.with(self.place.serving_file().await?);
+        self.direct();
+        Ok(())
+    }
+
+    /// Takes in which bundles are there.
+    fn take_in(&mut self, found: &[Found]) {
         let there: BTreeSet<&ModelId> = found.iter().map(|found| &found.id).collect();
         for (_, gone) in self.seen.iter_mut().filter(|(id, _)| !there.contains(id)) {
             gone.there = false;
         }
-        for found in &found {
+        for found in found {
             let held = self.lives.state(&found.id).is_some_and(State::is_held);
             let sighting = self.seen.entry(found.id.clone()).or_default();
             sighting.see(found, held);
@@ -131,9 +155,7 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = self.overrides.with(self.place.serving_file().await?);
-        self.direct();
-        Ok(())
+        self.bringing.retain(|id| self.seen.contains_key(id));
     }
 
     /// Leads requests as the file says, and shows what it rejects.
@@ -176,6 +198,11 @@ impl Follower {
     pub(super) async fn step(&mut self) -> bool {
         self.free();
         self.retry();
+        for id in self.bringing.arrived() {
+            if let Some(sighting) = self.seen.get_mut(id) {
+                sighting.copying = false;
+            }
+        }
         if self.go_on().await {
             return true;
         }
@@ -191,7 +218,7 @@ impl Follower {
                 self.lives.step(&id, to, None);
                 tracing::info!(model = %id, %to, "a loaded version is used otherwise");
             }
-            Some(Action::Load(id)) => self.load(&id),
+            Some(Action::Load(id)) => self.load(&id).await,
         }
         true
     }
@@ -236,10 +263,10 @@ impl Follower {
         }
     }
 
-    /// Whether a version waits: for its last request, or for embeddings.
+    /// Whether a version waits: for its last request, for embeddings, or for its files.
     pub(super) fn is_waiting(&self) -> bool {
         let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
-        !self.leaving.is_empty() || computing
+        !self.leaving.is_empty() || computing || self.bringing.is_busy()
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -314,16 +341,19 @@ impl Follower {
         tracing::info!(model = %id, "draining");
     }
 
-    /// Reads a version's files, and begins to try it.
-    fn load(&mut self, id: &ModelId) {
+    /// Has a version's files here, reads them, and begins to try it.
+    async fn load(&mut self, id: &ModelId) {
+        self.lives.step(id, State::Verifying, None);
+        let Some(brought) = self.bring(id).await else {
+            return;
+        };
         let Some(sighting) = self.seen.get_mut(id) else {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let limits = self.file.of(&id.name).limits;
         let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
-        self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path, &limits);
+        let opened = brought.and_then(|path| self.loader.open(&path, &limits));
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -342,6 +372,27 @@ impl Follower {
             }
             Err(error) => self.fail(id, &error.to_string()),
         }
+    }
+
+    /// Has a bundle here; where it is on its way, or something is in its way that may pass, it is found and tried again later.
+    async fn bring(&mut self, id: &ModelId) -> Option<Result<PathBuf, RepositoryError>> {
+        let is_held = |id: &ModelId| self.lives.state(id).is_some_and(State::is_held);
+        let held = self.seen.iter().filter(|(id, _)| is_held(id));
+        let in_use: Vec<PathBuf> = held.map(|(_, sighting)| sighting.path.clone()).collect();
+        let found = self.seen.get(id)?.path.clone();
+        let waits = match self.bringing.bring(id, &found, in_use, !self.patient).await {
+            None => "it is being fetched".to_owned(),
+            Some(Err(error)) if error.may_pass() => error.to_string(),
+            brought => return brought,
+        };
+        let sighting = self.seen.get_mut(id)?;
+        sighting.copying = true;
+        if sighting.waits.as_ref() != Some(&waits) {
+            tracing::info!(model = %id, waits, "a bundle is not here yet");
+        }
+        self.lives.step(id, State::Found, Some(&waits));
+        sighting.waits = Some(waits);
+        None
     }
 
     /// Goes on with a version whose trial has ended.

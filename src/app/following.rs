@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::follower::Follower;
 
-/// How often it is asked whether what a version waits for has come: its last request, or embeddings.
+/// How often it is asked whether what a version waits for has come: its last request, embeddings, or its files.
 const WAIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A thread that follows the repository; it is none of those that answer requests.

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod banner;
+mod bringing;
 mod error;
 mod example;
 mod follower;
@@ -48,6 +49,8 @@ pub struct App {
     lives: Arc<Lives>,
     follower: Follower,
     guard: Guard,
+    /// Where the model repository is.
+    repository: String,
     config: Config,
 }
 
@@ -83,7 +86,8 @@ impl App {
             turns: loader.options.turns.clone(),
             lives: Arc::clone(&lives),
         };
-        let place = Place::directory(config.models.dir.clone());
+        let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
+        let repository = place.describe();
         let labels = config.models.labels.clone();
         let overrides = Arc::new(Overrides::default());
         let guard = Guard {
@@ -108,7 +112,7 @@ impl App {
         };
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
-        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, repository, config })
     }
 
     /// What ranks requests.
@@ -138,6 +142,7 @@ impl App {
             limits: self.config.limits,
             onnxruntime_build: self.runtime.build_info().to_owned(),
             lives: self.lives,
+            repository: self.repository,
         };
         let interval = self.config.models.poll_interval;
         let following = match interval.is_zero() {
@@ -164,6 +169,7 @@ impl App {
             shipped: &self.shipped,
             users: self.users.as_ref(),
             lives: &self.lives,
+            repository: &self.repository,
             instances: self.config.load_options(0).instances,
         };
         banner.text(listeners)
@@ -204,11 +210,14 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
 
 fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {
     let lives = lives.all();
+    let not_here = lives.iter().filter(|(_, life)| life.state == State::Found);
+    let not_here =
+        not_here.filter_map(|(id, life)| Some(format!("\n{id}: {}", life.reason.as_ref()?)));
     let failed = lives.values().filter(|life| life.state == State::Failed);
     let failures = failed.filter_map(|life| life.reason.as_ref()).map(|why| format!("\n{why}"));
     StartError::NothingToServe {
-        dir: config.models.dir.display().to_string(),
-        failures: failures.collect(),
+        dir: config.models.dir.clone(),
+        failures: failures.chain(not_here).collect(),
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Sighting {
     pub(super) declares_catalogue: Option<bool>,
     /// Whether it was found half-way, and nothing is tried until the next look.
     pub(super) copying: bool,
+    /// What it last waited for on its way here.
+    pub(super) waits: Option<String>,
     /// When it is tried again although nothing of it has changed.
     pub(super) again_at: Option<Instant>,
     stamp: Stamp,

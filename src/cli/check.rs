@@ -30,6 +30,12 @@ pub(super) struct CheckArgs {
 /// Prints a table of what was checked; fails where anything is wrong.
 pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
     let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
+    if args.path.to_string_lossy().contains("://") {
+        return Err(format!(
+            "{}: a bundle is checked on this machine; copy it into a directory <name>/<version>, and name that",
+            args.path.display()
+        ));
+    }
     let mut bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
     if let Some(catalogue) = config.models.catalogues.get(bundle.id.name.as_str()) {
         bundle.use_catalogue(catalogue);

@@ -154,6 +154,13 @@ impl ModelsSection {
             "models.poll_interval".to_owned(),
             "must lie between 100ms and 1h, or be 0s: the repository is then read at the start only",
         );
+        need(!self.dir.is_empty(), "models.dir".to_owned(), "is empty; name a directory or a URL");
+        let bytes = 1 << 20..=1 << 60;
+        need(
+            bytes.contains(&self.cache_bytes),
+            "models.cache_bytes".to_owned(),
+            "must lie between 1048576 and 1152921504606846976",
+        );
         need(
             self.graph_cache_bytes <= 1 << 50,
             "models.graph_cache_bytes".to_owned(),

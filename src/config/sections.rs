@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     batching::BatchOptions,
@@ -39,8 +39,11 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelsSection {
-    /// The model repository.
-    pub dir: PathBuf,
+    /// The model repository: a directory, or the URL of a place in an object store.
+    pub dir: String,
+    /// Options of the object store, by the names that it has for them; they go before the environment's.
+    #[serde(deserialize_with = "texts")]
+    pub store: BTreeMap<String, String>,
     /// The model that answers a request that names none; where it is not loaded, the first ranker by name.
     pub default: String,
     /// Labels by model: which version each names.
@@ -61,6 +64,8 @@ pub struct ModelsSection {
     pub warm_users_timeout: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// How many bytes bundles that come from an object store may take there.
+    pub cache_bytes: u64,
     /// Whether a version is tried in a process of its own before it is loaded.
     pub trial: bool,
     /// Memory that stays free when a version is loaded, in MiB.
@@ -69,10 +74,29 @@ pub struct ModelsSection {
     pub graph_cache_bytes: u64,
 }
 
+/// Values that may be written as numbers and truth values, too.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Bool(bool),
+        Integer(i64),
+        Text(String),
+    }
+    let scalars = BTreeMap::<String, Scalar>::deserialize(deserializer)?;
+    let text = |(key, value)| match value {
+        Scalar::Bool(value) => (key, value.to_string()),
+        Scalar::Integer(value) => (key, value.to_string()),
+        Scalar::Text(value) => (key, value),
+    };
+    Ok(scalars.into_iter().map(text).collect())
+}
+
 impl Default for ModelsSection {
     fn default() -> Self {
         Self {
-            dir: "models".into(),
+            dir: "models".to_owned(),
+            store: BTreeMap::new(),
             default: "grocery-ranker".to_owned(),
             labels: BTreeMap::new(),
             batching: BTreeMap::new(),
@@ -82,6 +106,7 @@ impl Default for ModelsSection {
             warm_users: 10_000,
             warm_users_timeout: Duration::from_secs(60),
             cache_dir: PathBuf::new(),
+            cache_bytes: 10 << 30,
             trial: true,
             memory_reserve_mib: 256,
             graph_cache_bytes: 2 << 30,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::repository::{
     error::RepositoryError,
-    place::{Place, Revision, ServingText},
+    place::Place,
+    serving_text::{Revision, ServingText},
 };
 
 /// How often a change that is made for whatever the file says is tried where others were quicker.

@@ -27,6 +27,7 @@ pub(super) struct InfoApi {
     pub(super) flow: FlowOptions,
     pub(super) onnxruntime_build: String,
     pub(super) lives: Arc<Lives>,
+    pub(super) repository: String,
 }
 
 #[tonic::async_trait]
@@ -46,6 +47,7 @@ impl InfoService for InfoApi {
             process_peak_rss_bytes: usage.peak_rss_bytes,
             user_store: Some(user_store_info(self.engine.users())),
             repository_fault: self.lives.fault().unwrap_or_default(),
+            repository: self.repository.clone(),
         }))
     }
 
