@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,21 @@ def versions(client: Client) -> list[int]:
     return [by_user[user] for user in USERS]
 
 
+def share_is_above(client: Client, users: int) -> bool:
+    """Says whether the second version answers more users than that."""
+    return versions(client).count(2) > users
+
+
+def nobody_is_tried(client: Client) -> bool:
+    """Says whether the first version answers everybody."""
+    return set(versions(client)) == {1}
+
+
+def tells(client: Client, why: str) -> bool:
+    """Says whether the second version shows this reason."""
+    return reason(client, trial.NAME, 2) == why
+
+
 def answering(client: Client, caller: str | None = None, **more: Any) -> int:
     """Returns the version that answers one request."""
     version: int = client.rank(caller=caller, **request(**more)).model_version
@@ -170,7 +186,7 @@ def test_a_version_has_its_share_of_the_users_on_every_server(repository: Reposi
         say(repository, "live = 1", "labels = { canary = 2 }", "split = { canary = 30 }")
         drawn = [user for user, version in zip(USERS, first, strict=True) if version == 2]
         for client in clients:
-            until(lambda client=client: versions(client).count(2) > 120, "the share never grew")
+            until(partial(share_is_above, client, 120), "the share never grew")
         grown = versions(clients[0])
         assert grown == versions(clients[1])
         assert 135 <= grown.count(2) <= 225
@@ -231,8 +247,8 @@ def test_a_worse_canary_is_rolled_back_by_every_server(repository: Repository, t
         assert "after" in why
         clients = [Client(server.address) for server in (one, two)]
         for client in clients:
-            until(lambda client=client: set(versions(client)) == {1}, "it still has users")
-            until(lambda client=client: reason(client, trial.NAME, 2) == f"rejected: {why}", "no reason is shown")
+            until(partial(nobody_is_tried, client), "it still has users")
+            until(partial(tells, client, f"rejected: {why}"), "no reason is shown")
             reaches(client, trial.NAME, {1: "READY", 2: "FREED"})
             assert not client.info().repository_fault
             client.close()
@@ -284,7 +300,9 @@ def test_a_canary_that_fails_is_rolled_back(repository: Repository, server: Serv
     assert set(load.answered) == {1}
 
 
-def test_a_canary_that_fails_has_no_users_where_nobody_can_write(repository: Repository, server: Server, client: Client) -> None:
+def test_a_canary_that_fails_has_no_users_where_nobody_can_write(
+    repository: Repository, server: Server, client: Client
+) -> None:
     lock = repository.path / ".serving.toml.lock"
     lock.mkdir()
     repository.publish(trial.ranker(2, trial.WORSE))
@@ -321,7 +339,7 @@ def test_a_shadow_keeps_nothing_of_users(repository: Repository, log: Path) -> N
     repository.publish(replace(ranker, version="2", manifest=manifest))
     repository.say("[models.tiny-ranker]\nshadow = { version = 2 }")
     items = {"ids": tiny.ITEMS[:8], "columns": [column("price", [1.0] * 8)]}
-    asked = {"model": {"name": "tiny-ranker"}, "user": {"id": "anna"}, "candidates": items}
+    asked: dict[str, Any] = {"model": {"name": "tiny-ranker"}, "user": {"id": "anna"}, "candidates": items}
     with serving(repository, log, PODIUM_MODELS__WARM_USERS="0") as (server,):
         client = Client(server.address)
         reaches(client, "tiny-ranker", {1: "READY", 2: "SHADOW"})
