@@ -12,11 +12,12 @@ use crate::{
     app::{
         example::load_example,
         memory,
+        rehearsal::Rehearsal,
         trial::{Live, Outcome, Refusal, Report, Trials, Trying, judge},
     },
-    ids::ModelId,
+    ids::{ModelId, ModelName},
     priority::at_low_priority,
-    ranking::{Encoder, Model, Ranker},
+    ranking::{Encoder, Model, Ranker, RecentByModel},
     repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, LoadOptions, ModelHandle, Registry, Selector, ServingError},
@@ -38,6 +39,15 @@ pub(super) struct Loader {
     pub(super) trials: Option<Trials>,
     /// Memory that stays free when a version is loaded, in MiB.
     pub(super) memory_reserve_mib: u64,
+    /// The last requests of each model.
+    pub(super) recent: RecentByModel,
+}
+
+/// A version that is ready to be published.
+pub(super) struct Loaded {
+    pub(super) id: ModelId,
+    pub(super) model: Model,
+    histories: Vec<(Arc<str>, History)>,
 }
 
 /// Users' histories as a bundle ships them.
@@ -49,13 +59,18 @@ const MIB: u64 = 1 << 20;
 const MEMORY_PER_BYTE: u64 = 3;
 
 impl Loader {
-    /// Reads a bundle and holds its files against their sums; gives it the catalogue of the configuration, where it takes one.
+    /// Reads a bundle and holds its files against their sums and limits; gives it the catalogue of the configuration, where it takes one.
     ///
     /// # Errors
-    /// Those of [`Bundle::open`].
-    pub(super) fn open(&self, path: &Path) -> Result<Bundle, RepositoryError> {
+    /// Those of [`Bundle::open_within`].
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        limits: &VersionLimits,
+    ) -> Result<Bundle, RepositoryError> {
         let unstarted = |cause| RepositoryError::Unreadable { path: path.to_owned(), cause };
-        let mut bundle = at_low_priority(|| Bundle::open(path)).map_err(unstarted)??;
+        let mut bundle =
+            at_low_priority(|| Bundle::open_within(path, limits)).map_err(unstarted)??;
         let catalogue = self.catalogues.get(bundle.id.name.as_str());
         if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
             bundle.use_catalogue(path);
@@ -102,27 +117,64 @@ impl Loader {
         of_one.saturating_mul(self.options.of(bundle).instances as u64)
     }
 
-    /// Loads a version, warms it up and publishes it; tells when its sessions are there.
+    /// Loads a version, warms it up and rehearses it; tells when its sessions are there.
     ///
     /// # Errors
     /// [`ServingError`]; then nothing of it is held.
     pub(super) async fn load(
         &self,
         bundle: &Bundle,
+        limits: &VersionLimits,
         warming: impl FnOnce(),
-    ) -> Result<(), ServingError> {
+    ) -> Result<Loaded, ServingError> {
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
         let cold = ColdModel::load(&self.runtime, bundle, &self.options)?;
         warming();
         let handle = cold.warm_up()?;
         let (histories, model) = self.compile(bundle, handle, encoder)?;
+        if let Model::Ranker(ranker) = &model {
+            self.rehearse(bundle, ranker, limits)?;
+        }
+        Ok(Loaded { id: bundle.id.clone(), model, histories })
+    }
+
+    /// Publishes a version.
+    pub(super) fn publish(&self, loaded: Loaded) {
+        let Loaded { id, model, histories } = loaded;
         if let Model::Encoder(encoder) = &model {
             self.users.serve(encoder.id(), encoder.shape());
         }
-        self.shipped.publish(&bundle.id, histories);
-        self.registry.publish(bundle.id.clone(), Arc::new(model));
-        Ok(())
+        self.shipped.publish(&id, histories);
+        self.registry.publish(id, Arc::new(model));
+    }
+
+    /// Tries a ranker with requests, at low priority.
+    fn rehearse(
+        &self,
+        bundle: &Bundle,
+        ranker: &Ranker,
+        limits: &VersionLimits,
+    ) -> Result<(), ServingError> {
+        let live = self.live(&bundle.id.name);
+        let rehearsal = Rehearsal {
+            bundle,
+            ranker,
+            live: live.as_deref(),
+            limits: &self.limits,
+            accept_new_signature: limits.accept_new_signature,
+        };
+        let (runtime, model) = (Handle::current(), bundle.id.to_string());
+        at_low_priority(|| runtime.block_on(rehearsal.run()))
+            .map_err(|cause| ServingError::Thread { model, cause })?
+    }
+
+    /// The version of a model that answers who names none, where it is a ranker.
+    pub(super) fn live(&self, name: &ModelName) -> Option<Arc<Ranker>> {
+        match self.registry.resolve(name.as_str(), &Selector::Live).ok()?.as_ref() {
+            Model::Ranker(ranker) => Some(Arc::clone(ranker)),
+            Model::Encoder(_) => None,
+        }
     }
 
     /// Compiles a loaded version, at low priority: it may read large tables.
@@ -143,7 +195,8 @@ impl Loader {
                 }
                 Role::Ranker => {
                     let example = load_example(bundle, &self.limits).map_err(faulty)?;
-                    Model::Ranker(Arc::new(Ranker::compile(bundle, handle, encoder, example)?))
+                    let ranker = Ranker::compile(bundle, handle, encoder, example)?;
+                    Model::Ranker(Arc::new(ranker.remembering(self.recent.of(&bundle.id.name))))
                 }
             };
             Ok((histories, model))

@@ -11,8 +11,8 @@ use crate::{
     batching::{BatchOptions, Turns},
     config::sections::{Config, ModelsSection},
     ranking::EngineOptions,
-    repository::BatchingSpec,
-    runtime::{DeviceChoice, LIBRARY_VERSION, RuntimeOptions},
+    repository::{BatchingSpec, PlaceOptions},
+    runtime::{DeviceChoice, GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
 };
 
@@ -26,6 +26,13 @@ impl Config {
             intra_op_threads: self.runtime.intra_op_threads,
             intra_op_spinning: self.runtime.intra_op_spinning,
             packed_inputs: self.runtime.packed_inputs,
+            graph_cache: match self.models.graph_cache_bytes {
+                0 => None,
+                most_bytes => {
+                    let folder = self.cache_dir().join("graphs");
+                    Some(GraphCacheOptions { folder, most_bytes })
+                }
+            },
         }
     }
 
@@ -56,6 +63,23 @@ impl Config {
         let set = |name: &str| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
         caches.unwrap_or_else(env::temp_dir).join("podium")
+    }
+
+    /// Where the model repository is, and how it is reached.
+    pub fn place_options(&self) -> PlaceOptions {
+        let models = &self.models;
+        PlaceOptions {
+            address: models.dir.clone(),
+            store: models.store.clone(),
+            environment: env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .filter(|(name, _)| is_of_a_store(name))
+                .collect(),
+            cache_dir: self.cache_dir(),
+            cache_bytes: models.cache_bytes,
+        }
     }
 
     /// The configuration of a process that tries one version at a time on such a device, and knows no user and no secret.
@@ -93,6 +117,13 @@ impl Config {
             stale_up_to: self.users.stale_up_to,
         }
     }
+}
+
+/// Whether a variable is one of those by which object stores are configured everywhere.
+fn is_of_a_store(name: &str) -> bool {
+    let families = ["AWS_", "GOOGLE_", "AZURE_"];
+    let others = ["SERVICE_ACCOUNT", "MSI_ENDPOINT", "IDENTITY_ENDPOINT"];
+    families.iter().any(|family| name.starts_with(family)) || others.contains(&name)
 }
 
 /// What a process of this same program is told of the environment: where libraries are, not what is secret.

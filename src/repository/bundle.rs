@@ -1,23 +1,20 @@
 //! One bundle: its directory read, its files held against their sums.
 
 use std::{
-    collections::BTreeSet,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
-
-use sha2::{Digest, Sha256};
 
 use crate::{
     ids::{ModelId, ModelName, Version},
     repository::{
+        contents::{MANIFEST, read_contents},
         error::{Fault, RepositoryError},
         manifest::{FORMAT, GoldenSpec, Manifest},
+        serving_spec::VersionLimits,
     },
+    runtime::Graph,
 };
-
-const MANIFEST: &str = "model.toml";
-const GRAPH: &str = "model.onnx";
 
 /// A bundle, read.
 #[derive(Debug)]
@@ -28,8 +25,8 @@ pub struct Bundle {
     pub path: PathBuf,
     /// The manifest.
     pub manifest: Manifest,
-    /// The graph, in ONNX's wire format: the very bytes whose sum was checked. Empty where the sum was wrong.
-    pub graph: Vec<u8>,
+    /// The graph, made of the very bytes whose sums were checked. Empty where one of its files is at fault.
+    pub graph: Graph,
     faults: Vec<Fault>,
     configured_catalogue: Option<PathBuf>,
 }
@@ -44,21 +41,30 @@ pub struct CatalogueFile {
 }
 
 impl Bundle {
-    /// Reads a bundle and checks every file's sum, at the cost of reading all of them.
+    /// Reads a bundle as [`Self::open_within`] does, with the limits of a model of which `serving.toml` says nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::open_within`].
+    pub fn open(path: &Path) -> Result<Self, RepositoryError> {
+        Self::open_within(path, &VersionLimits::default())
+    }
+
+    /// Reads a bundle, checks every file's sum and looks through its graph, at the cost of reading all of them.
     ///
     /// Files that are at fault are told together with the graph's faults, by the check against its graph.
     ///
     /// # Errors
     /// [`RepositoryError::NotABundle`] when the path does not end in a name and a version, [`RepositoryError::Faulty`]
     /// when the manifest cannot be read.
-    pub fn open(path: &Path) -> Result<Self, RepositoryError> {
+    pub fn open_within(path: &Path, limits: &VersionLimits) -> Result<Self, RepositoryError> {
         let id =
             id_of(path).ok_or_else(|| RepositoryError::NotABundle { path: path.to_owned() })?;
         let manifest = read_manifest(path).map_err(|fault| RepositoryError::Faulty {
             path: path.to_owned(),
             faults: vec![fault],
         })?;
-        let (graph, faults) = check_files(path, &manifest);
+        let contents = read_contents(path, &manifest, limits.max_graph_nodes);
+        let (graph, faults) = (contents.graph, contents.faults);
         let path = path.to_owned();
         Ok(Self { id, path, manifest, graph, faults, configured_catalogue: None })
     }
@@ -138,73 +144,4 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, Fault> {
             "export the bundle again, or use a build that reads it",
         )),
     }
-}
-
-/// Reads every file of the bundle; returns the graph's bytes and all faults.
-fn check_files(path: &Path, manifest: &Manifest) -> (Vec<u8>, Vec<Fault>) {
-    let mut faults = Vec::new();
-    let mut graph = Vec::new();
-    for name in manifest.named_files() {
-        if !manifest.files.contains_key(name) {
-            let fix = "add it with its sha256sum";
-            faults.push(Fault::new(format!("files.{name}"), "is not listed", fix));
-        }
-    }
-    for (name, want) in &manifest.files {
-        match read_listed(path, name) {
-            Ok(bytes) if hex(&Sha256::digest(&bytes)) != want.to_ascii_lowercase() => {
-                let wrong = format!("has the sha256 {}", hex(&Sha256::digest(&bytes)));
-                faults.push(Fault::new(
-                    format!("files.{name}"),
-                    format!("{wrong}, and the manifest says {want}"),
-                    "copy the file again, or write the new sum",
-                ));
-            }
-            Ok(bytes) if name == GRAPH => graph = bytes,
-            Ok(_) => {}
-            Err(fault) => faults.push(fault),
-        }
-    }
-    faults.extend(unlisted(path, manifest));
-    (graph, faults)
-}
-
-fn read_listed(path: &Path, name: &str) -> Result<Vec<u8>, Fault> {
-    let at = format!("files.{name}");
-    if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
-        let fix = "name files of the bundle's directory itself";
-        return Err(Fault::new(at, "is not a plain file name", fix));
-    }
-    let file = path.join(name);
-    let unreadable = |cause: io::Error| {
-        let fix = "copy the file into the bundle, or take it out of the manifest";
-        Fault::new(at.clone(), format!("cannot be read: {cause}"), fix)
-    };
-    let metadata = fs::symlink_metadata(&file).map_err(unreadable)?;
-    if !metadata.file_type().is_file() {
-        let fix = "put the file itself there";
-        return Err(Fault::new(at, "is not a regular file", fix));
-    }
-    fs::read(&file).map_err(unreadable)
-}
-
-fn unlisted(path: &Path, manifest: &Manifest) -> Vec<Fault> {
-    let names: BTreeSet<String> = fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names
-        .into_iter()
-        .filter(|name| name != MANIFEST && !manifest.files.contains_key(name))
-        .map(|name| {
-            let fix = "list it under [files] with its sha256sum, or remove it";
-            Fault::new(name, "is in the directory but not in the manifest", fix)
-        })
-        .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,11 +9,14 @@ use ort::session::Session;
 
 use crate::runtime::{
     error::RuntimeError,
+    graph::Graph,
+    graph_cache::GraphCache,
     instance::ModelInstance,
-    onnx::{OnnxInstance, session},
+    onnx::{OnnxInstance, cached_session, session},
     options::RuntimeOptions,
     packed::PackedInstance,
     plan::Plan,
+    processor::processor,
     prologue::splice,
     provider::{Device, DeviceChoice, Placement, probe_cuda},
     sample::compare,
@@ -31,6 +34,7 @@ pub struct Runtime {
     pub(super) environment: ort::environment::Environment,
     options: RuntimeOptions,
     device: Device,
+    cache: Option<Arc<GraphCache>>,
 }
 
 /// A process can have only one environment; tests ask for it more than once.
@@ -59,22 +63,27 @@ impl Runtime {
                 cause,
             })?;
         let device = choose_device(&environment, &options)?;
-        Ok(Self { environment, options, device })
+        let cache = options.graph_cache.as_ref().filter(|_| !device.is_gpu());
+        let cache = cache.and_then(|cache| {
+            let machine = format!("{}\n{}", ort::info(), processor()?);
+            Some(Arc::new(GraphCache::new(cache.clone(), &machine)))
+        });
+        Ok(Self { environment, options, device, cache })
     }
 
-    /// Makes a session of the graph `model` (ONNX in protobuf's wire format), at the cost of optimising it.
+    /// Makes a session of a graph, at the cost of optimising it where the cache does not have it so.
     ///
     /// `outputs` are the graph's outputs that are to be computed, in the order in which a run returns them; none means
-    /// all of them in the order of the graph. Data outside of `model` is not read.
+    /// all of them in the order of the graph.
     ///
     /// # Errors
     /// [`RuntimeError::Load`] when ONNX Runtime refuses the graph.
     pub fn instance(
         &self,
-        model: &[u8],
+        graph: &Graph,
         outputs: &[&str],
     ) -> Result<Box<dyn ModelInstance>, RuntimeError> {
-        self.instance_on(0, model, outputs)
+        self.instance_on(0, graph, outputs)
     }
 
     /// Makes a session as [`Self::instance`] does for instance `number` of a model; instances go round over the GPUs.
@@ -84,20 +93,24 @@ impl Runtime {
     pub fn instance_on(
         &self,
         number: usize,
-        model: &[u8],
+        graph: &Graph,
         outputs: &[&str],
     ) -> Result<Box<dyn ModelInstance>, RuntimeError> {
         let placement = self.device.place(number);
-        let load = || OnnxInstance::new(self.session(&placement, model)?, outputs);
+        let load = || OnnxInstance::new(self.session(&placement, graph)?, outputs);
         let plain = load().map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
         match self.options.packs(self.device.is_gpu()) {
-            true => Ok(self.packed(plain, &placement, model)),
+            true => Ok(self.packed(plain, &placement, graph)),
             false => Ok(Box::new(plain)),
         }
     }
 
-    fn session(&self, placement: &Placement, model: &[u8]) -> ort::Result<Session> {
-        session(&self.environment, &self.options, placement, model)
+    fn session(&self, placement: &Placement, graph: &Graph) -> ort::Result<Session> {
+        let (environment, options) = (&self.environment, &self.options);
+        match self.cache.as_deref().filter(|_| GraphCache::is_worth_it(graph)) {
+            Some(cache) => cached_session(environment, options, placement, (graph, cache)),
+            None => session(environment, options, placement, graph.bytes()),
+        }
     }
 
     /// An instance that takes its inputs in two blocks and answers as `plain` does; that one itself where there is none.
@@ -105,10 +118,10 @@ impl Runtime {
         &self,
         mut plain: OnnxInstance,
         placement: &Placement,
-        model: &[u8],
+        graph: &Graph,
     ) -> Box<dyn ModelInstance> {
         let spliced = Plan::of(plain.signature()).and_then(|plan| {
-            let spliced = splice(model, &plan)?;
+            let spliced = graph.rewritten(splice(graph.bytes(), &plan)?, "packed inputs");
             Ok((Arc::new(plan), spliced))
         });
         let (plan, spliced) = match spliced {

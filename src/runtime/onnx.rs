@@ -6,13 +6,15 @@ use ort::{
     environment::Environment,
     session::{
         HasSelectedOutputs, NoSelectedOutputs, OutputSelector, RunOptions, Session,
-        builder::GraphOptimizationLevel,
+        builder::{GraphOptimizationLevel, SessionBuilder},
     },
 };
 
 use crate::{
     runtime::{
         error::RuntimeError,
+        graph::Graph,
+        graph_cache::GraphCache,
         instance::{ModelInstance, Stop},
         options::RuntimeOptions,
         provider::Placement,
@@ -30,6 +32,19 @@ pub(super) struct OnnxInstance {
     signature: Signature,
 }
 
+/// What makes a session that optimises its graph.
+pub(super) fn builder(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    placement: &Placement,
+) -> ort::Result<SessionBuilder> {
+    Ok(Session::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(options.intra_op_threads)?
+        .with_intra_op_spinning(options.intra_op_spinning)?
+        .with_execution_providers(placement.providers())?)
+}
+
 /// Makes a session of a graph.
 pub(super) fn session(
     environment: &Environment,
@@ -37,12 +52,41 @@ pub(super) fn session(
     placement: &Placement,
     model: &[u8],
 ) -> ort::Result<Session> {
-    Session::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(options.intra_op_threads)?
-        .with_intra_op_spinning(options.intra_op_spinning)?
-        .with_execution_providers(placement.providers())?
-        .commit_from_memory(model)
+    builder(environment, options, placement)?.commit_from_memory(model)
+}
+
+/// Makes a session of a graph that the cache may have in its optimised form, and has so from then on.
+///
+/// Whatever is wrong with the cache, the session is made as without one.
+pub(super) fn cached_session(
+    environment: &Environment,
+    options: &RuntimeOptions,
+    placement: &Placement,
+    (graph, cache): (&Graph, &GraphCache),
+) -> ort::Result<Session> {
+    let builder = || builder(environment, options, placement);
+    if let Some(optimised) = cache.find(graph.sum()) {
+        let as_it_is = builder()?.with_optimization_level(GraphOptimizationLevel::Disable)?;
+        match { as_it_is }.commit_from_memory(&optimised.bytes) {
+            Ok(session) => return Ok(session),
+            Err(error) => cache.drop_entry(&optimised, error.message()),
+        }
+    }
+    let Some(place) = cache.place(graph.sum()) else {
+        return builder()?.commit_from_memory(graph.bytes());
+    };
+    match builder()?.with_optimized_model_path(&place)?.commit_from_memory(graph.bytes()) {
+        Ok(session) => {
+            cache.keep(graph.sum(), &place);
+            Ok(session)
+        }
+        // Either the graph is refused, and is so again, or it could not be written.
+        Err(error) => {
+            let session = builder()?.commit_from_memory(graph.bytes())?;
+            cache.give_up(&place, error.message());
+            Ok(session)
+        }
+    }
 }
 
 /// How a session is run. ort shares options between threads only where no outputs are selected.

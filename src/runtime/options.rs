@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::provider::{CudaOptions, DeviceChoice};
+use crate::runtime::{
+    graph_cache::GraphCacheOptions,
+    provider::{CudaOptions, DeviceChoice},
+};
 
 /// How graphs are run.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub struct RuntimeOptions {
     pub intra_op_spinning: bool,
     /// Whether a batch's inputs travel to the device in two blocks.
     pub packed_inputs: PackedInputs,
+    /// Where optimised graphs are kept; none where they are not.
+    pub graph_cache: Option<GraphCacheOptions>,
 }
 
 /// Whether a batch's inputs travel to the device in two blocks, from which the graph cuts them out.

@@ -156,7 +156,7 @@ pub(super) mod tests {
     use crate::{
         config,
         runtime::{
-            environment::Runtime, instance::ModelInstance, options::PackedInputs,
+            environment::Runtime, graph::Graph, instance::ModelInstance, options::PackedInputs,
             signature::Signature,
         },
         tensor::{Tensor, TensorData},
@@ -190,7 +190,8 @@ pub(super) mod tests {
     fn load(model: &[u8]) -> Box<dyn ModelInstance> {
         let mut options = config::load(None, &[]).unwrap().0.runtime_options();
         options.packed_inputs = PackedInputs::On;
-        Runtime::load(options).unwrap().instance(model, &[]).unwrap()
+        let graph = Graph::of(model.to_vec()).unwrap();
+        Runtime::load(options).unwrap().instance(&graph, &[]).unwrap()
     }
 
     #[test]

@@ -35,24 +35,43 @@ pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut rest = message;
     let mut fields = Vec::new();
     while !rest.is_empty() {
-        let begun = rest;
-        let key = number(&mut rest)?;
-        let value = match key & 7 {
-            0 => Value::Number(number(&mut rest)?),
-            1 => fixed(&mut rest, 8)?,
-            2 => {
-                let length = usize::try_from(number(&mut rest)?).ok()?;
-                let (bytes, after) = rest.split_at_checked(length)?;
-                rest = after;
-                Value::Bytes(bytes)
-            }
-            5 => fixed(&mut rest, 4)?,
-            _ => return None,
-        };
-        let raw = &begun[..begun.len() - rest.len()];
-        fields.push(Field { number: key >> 3, value, raw });
+        fields.push(next_field(&mut rest)?);
     }
     Some(fields)
+}
+
+/// Takes the first field off a message that is not empty; `None` where the bytes are none.
+///
+/// Groups and keys of more than 32 bits are none: ONNX has no such fields, and other readers may take them for something else.
+pub(super) fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+    let begun = *rest;
+    let key = number(rest)?;
+    let value = match key & 7 {
+        0 => Value::Number(number(rest)?),
+        1 => fixed(rest, 8)?,
+        2 => {
+            let length = usize::try_from(number(rest)?).ok()?;
+            let (bytes, after) = rest.split_at_checked(length)?;
+            *rest = after;
+            Value::Bytes(bytes)
+        }
+        5 => fixed(rest, 4)?,
+        _ => return None,
+    };
+    let number = key >> 3;
+    if number == 0 || key > u64::from(u32::MAX) {
+        return None;
+    }
+    let raw = &begun[..begun.len() - rest.len()];
+    Some(Field { number, value, raw })
+}
+
+/// The key and the length that stand before bytes of that length.
+pub(super) fn header(number: u64, length: usize) -> Vec<u8> {
+    let mut header = Message::default();
+    header.varint(number << 3 | 2);
+    header.varint(length as u64);
+    header.0
 }
 
 fn fixed<'a>(rest: &mut &[u8], width: usize) -> Option<Value<'a>> {
@@ -152,6 +171,8 @@ mod tests {
         assert!((1..message.len()).all(|length| fields(&message[..length]).is_none()));
         assert_eq!(fields(&[0x0b]), None);
         assert_eq!(fields(&[0xff; 12]), None);
+        assert_eq!(fields(&[0x00, 1]), None, "no field has the number 0");
+        assert_eq!(fields(&[0xaa, 0x80, 0x80, 0x80, 0x10, 1, 7]), None, "a key of 33 bits");
         assert_eq!(fields(&[9, 1, 2, 3, 4, 5, 6, 7, 8, 13, 1, 2, 3, 4]).unwrap().len(), 2);
     }
 

@@ -38,7 +38,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("axum", &["transport"]),
     ("dashmap", &["users"]),
     ("redis", &["users"]),
-    ("rustls", &["users"]),
+    ("rustls", &["users", "repository"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("object_store", &["repository"]),

@@ -5,7 +5,12 @@ mod bundles;
 mod encoding;
 mod fixture;
 mod floors;
+mod graph_cache;
 mod packed;
+
+// A repository in an object store.
+mod bucket;
+mod s3_server;
 
 // What the tests of users in Redis work with.
 mod damage;

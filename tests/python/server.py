@@ -53,7 +53,7 @@ def podium(
 class Server:
     """One running server; a context manager that kills what is left of it."""
 
-    def __init__(self, models: Path, log: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, models: Path | str, log: Path, settings: dict[str, str] | None = None) -> None:
         """Starts the server and waits until it serves."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
