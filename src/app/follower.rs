@@ -55,7 +55,7 @@ pub(super) struct Follower {
 /// What a version on its way waits for.
 enum UnderWay {
     /// A process of its own tries it.
-    Trial(Trying),
+    Trial(Box<Trying>),
     /// It is loaded; embeddings are computed ahead.
     Embeddings(Loaded, Computing),
 }
@@ -227,7 +227,7 @@ impl Follower {
     async fn go_on(&mut self) -> bool {
         match self.under_way.take() {
             Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
-                Some(outcome) => self.load_tried(trying, outcome).await,
+                Some(outcome) => self.load_tried(*trying, outcome).await,
                 None => {
                     self.under_way = Some(UnderWay::Trial(trying));
                     return false;
@@ -368,7 +368,8 @@ impl Follower {
         }
         match opened {
             Ok(bundle) => {
-                self.under_way = Some(UnderWay::Trial(self.loader.begin_trial(bundle, limits)));
+                let trying = self.loader.begin_trial(bundle, limits);
+                self.under_way = Some(UnderWay::Trial(Box::new(trying)));
             }
             Err(error) => self.fail(id, &error.to_string()),
         }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use crate::{
         batch_layout::batch_layout,
         batch_options::batch_options,
         error::ServingError,
+        noticing::Noticing,
         shapes::shapes,
         warm_up::{longest_run, measure_costs, run_shapes},
     },
@@ -95,6 +96,16 @@ impl<'a> ColdModel<'a> {
     /// The first of its sessions.
     pub fn session(&mut self) -> Option<&mut dyn ModelInstance> {
         Some(self.instances.first_mut()?.as_mut())
+    }
+
+    /// Has it noticed from now on whether a run finds no memory; what is returned tells.
+    pub fn notice_memory(&mut self) -> Arc<AtomicBool> {
+        let found_none = Arc::default();
+        let instances = std::mem::take(&mut self.instances).into_iter();
+        let noticing =
+            |inner| Box::new(Noticing::new(inner, &found_none)) as Box<dyn ModelInstance>;
+        self.instances = instances.map(noticing).collect();
+        found_none
     }
 
     /// The most units that one run may have.

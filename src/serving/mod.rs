@@ -11,6 +11,7 @@ mod kendall;
 mod latencies;
 mod life;
 mod lives;
+mod noticing;
 mod plan;
 #[cfg(test)]
 mod plan_scenes;
