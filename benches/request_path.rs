@@ -67,7 +67,9 @@ fn conversion(bench: &mut Criterion) {
 fn features(bench: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-    let (config, _) = config::load(None, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let (mut config, _) = config::load(None, &[]).unwrap_or_else(|error| panic!("{error}"));
+    // A trial runs the program itself, which is none of these benchmarks.
+    config.models.trial = false;
     let app = match runtime.block_on(App::load(config)) {
         Ok(app) => app,
         Err(error) => {

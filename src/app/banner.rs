@@ -21,6 +21,8 @@ pub(super) struct Banner<'a> {
     pub(super) shipped: &'a Shipped,
     pub(super) users: &'a dyn UserStore,
     pub(super) lives: &'a Lives,
+    /// Where the model repository is.
+    pub(super) repository: &'a str,
     /// Instances of a model on the CPU.
     pub(super) instances: usize,
 }
@@ -41,6 +43,10 @@ impl Banner<'_> {
             address(listeners.admin_address())
         );
         let _ = writeln!(text, "  device  {}", self.device());
+        let _ = writeln!(text, "  from    {}", self.repository);
+        if let Some(fault) = self.lives.fault() {
+            let _ = writeln!(text, "  FAULT   {fault}");
+        }
         for (id, model) in self.engine.registry().all() {
             let answers = id.name.as_str() == self.engine.default_model();
             let default =
@@ -52,8 +58,10 @@ impl Banner<'_> {
             let _ = writeln!(text, "  model   {id}  ({kind}{default})");
         }
         for (id, life) in self.lives.all() {
-            if let (State::Failed, Some(why)) = (life.state, life.reason) {
-                let _ = writeln!(text, "  FAILED  {id}: {why}");
+            match (life.state, life.reason) {
+                (State::Failed, Some(why)) => drop(writeln!(text, "  FAILED  {id}: {why}")),
+                (State::Found, Some(why)) => drop(writeln!(text, "  WAITS   {id}: {why}")),
+                _ => {}
             }
         }
         let _ = writeln!(text, "  users   {}", self.users.describe());

@@ -3,48 +3,89 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
+    path::PathBuf,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
+    app::{
+        ahead::{Computing, EmbeddingsAhead},
+        bringing::Bringing,
+        loader::{Loaded, Loader},
+        overrides::Overrides,
+        sighting::Sighting,
+        trial::{Outcome, Trying},
+    },
     ids::ModelId,
-    ranking::Model,
-    repository::{Bundle, Place, RepositoryError, ServingFile},
-    serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
+    ranking::{Engine, Model},
+    repository::{Bundle, Found, Place, RepositoryError, ServingFile},
+    serving::{
+        Action, Labels, Lives, Now, Said, ServingError, Standing, State, TrafficRules, Wanted, next,
+    },
 };
+
+/// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Sees what is in the repository, and leads the lives of versions.
 pub(super) struct Follower {
     place: Place,
+    bringing: Bringing,
     /// The labels of the configuration.
     labels: Labels,
     loader: Loader,
     lives: Arc<Lives>,
     /// Every version that has a life.
     seen: BTreeMap<ModelId, Sighting>,
-    /// The last `serving.toml` that was right.
+    /// The last `serving.toml` that was right, with what this server rejects by itself.
     file: ServingFile,
+    overrides: Arc<Overrides>,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
+    ahead: EmbeddingsAhead,
+    /// The version that is on its way to being ready; there is one at most.
+    under_way: Option<UnderWay>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
 }
 
+/// What a version on its way waits for.
+enum UnderWay {
+    /// A process of its own tries it.
+    Trial(Trying),
+    /// It is loaded; embeddings are computed ahead.
+    Embeddings(Loaded, Computing),
+}
+
 impl Follower {
-    pub(super) fn new(place: Place, labels: Labels, loader: Loader, lives: Arc<Lives>) -> Self {
+    pub(super) fn new(
+        place: Place,
+        labels: Labels,
+        (loader, ahead): (Loader, EmbeddingsAhead),
+        (lives, overrides): (Arc<Lives>, Arc<Overrides>),
+    ) -> Self {
         Self {
+            bringing: Bringing::new(place.clone()),
             place,
             labels,
             loader,
             lives,
             seen: BTreeMap::new(),
             file: ServingFile::default(),
+            overrides,
             leaving: BTreeMap::new(),
+            ahead,
+            under_way: None,
             patient: false,
         }
+    }
+
+    /// Has embeddings computed ahead from now on, as requests have them computed.
+    pub(super) fn serve_with(&mut self, engine: &Arc<Engine>) {
+        self.ahead.engine = Some(Arc::clone(engine));
     }
 
     /// What is in the repository.
@@ -52,12 +93,24 @@ impl Follower {
         &self.seen
     }
 
-    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on with.
+    /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on
+    /// with; but for a store that does not answer and was seen before.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub(super) async fn look_first(&mut self) -> Result<(), RepositoryError> {
-        self.read().await?;
+        let looked = self.read().await;
+        if matches!(looked, Err(RepositoryError::Unreachable { .. }))
+            && let Some((found, file)) = self.place.last_seen()
+        {
+            tracing::warn!("what was last seen of the repository is served: it cannot be read");
+            self.take_in(&found);
+            self.file = self.overrides.with(file);
+            self.direct();
+            self.note(looked);
+            return Ok(());
+        }
+        looked?;
         self.note(Ok(()));
         Ok(())
     }
@@ -77,11 +130,19 @@ impl Follower {
         if found.is_empty() && self.seen.values().any(|sighting| sighting.there) {
             return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
+        self.take_in(&found);
+        self.file = self.overrides.with(self.place.serving_file().await?);
+        self.direct();
+        Ok(())
+    }
+
+    /// Takes in which bundles are there.
+    fn take_in(&mut self, found: &[Found]) {
         let there: BTreeSet<&ModelId> = found.iter().map(|found| &found.id).collect();
         for (_, gone) in self.seen.iter_mut().filter(|(id, _)| !there.contains(id)) {
             gone.there = false;
         }
-        for found in &found {
+        for found in found {
             let held = self.lives.state(&found.id).is_some_and(State::is_held);
             let sighting = self.seen.entry(found.id.clone()).or_default();
             sighting.see(found, held);
@@ -94,14 +155,33 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = self.place.serving_file().await?;
-        Ok(())
+        self.bringing.retain(|id| self.seen.contains_key(id));
+    }
+
+    /// Leads requests as the file says, and shows what it rejects.
+    fn direct(&self) {
+        let (found, unfit) = (self.found(), BTreeSet::new());
+        let said = self.said(&found, &unfit);
+        let (mut rules, mut rejected) = (BTreeMap::new(), BTreeMap::new());
+        for id in found.keys() {
+            let spec = said.spec_of(&id.name);
+            if let Some(reason) = spec.rejection(id.version) {
+                rejected.insert(id.clone(), reason.into());
+            }
+            rules.entry(id.name.clone()).or_insert_with(|| TrafficRules::of(&spec));
+        }
+        self.loader.registry.direct(&rules);
+        self.lives.note_rejected(rejected);
     }
 
     /// Tells once what is wrong with the repository, or that it is right again.
     fn note(&self, looked: Result<(), RepositoryError>) {
         let found = self.found();
-        let missing = || Wanted::missing(&self.said(&found, &BTreeSet::new()));
+        let missing = || {
+            let mut missing = Wanted::missing(&self.said(&found, &BTreeSet::new()));
+            missing.extend(self.overrides.faults());
+            missing
+        };
         let fault = match looked {
             Err(error) => Some(error.to_string()),
             Ok(()) => Some(missing().join("\n")).filter(|missing| !missing.is_empty()),
@@ -118,6 +198,14 @@ impl Follower {
     pub(super) async fn step(&mut self) -> bool {
         self.free();
         self.retry();
+        for id in self.bringing.arrived() {
+            if let Some(sighting) = self.seen.get_mut(id) {
+                sighting.copying = false;
+            }
+        }
+        if self.go_on().await {
+            return true;
+        }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
@@ -126,14 +214,59 @@ impl Follower {
                 self.loader.registry.lead(route, to);
             }
             Some(Action::Drain(id)) => self.drain(&id),
+            Some(Action::Turn(id, to)) => {
+                self.lives.step(&id, to, None);
+                tracing::info!(model = %id, %to, "a loaded version is used otherwise");
+            }
             Some(Action::Load(id)) => self.load(&id).await,
         }
         true
     }
 
-    /// Whether a retired version waits for its last request.
-    pub(super) fn is_draining(&self) -> bool {
-        !self.leaving.is_empty()
+    /// Goes on with the version that is under way; says whether what it waits for was there.
+    async fn go_on(&mut self) -> bool {
+        match self.under_way.take() {
+            Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
+                Some(outcome) => self.load_tried(trying, outcome).await,
+                None => {
+                    self.under_way = Some(UnderWay::Trial(trying));
+                    return false;
+                }
+            },
+            Some(UnderWay::Embeddings(loaded, computing)) if computing.is_over() => {
+                self.publish(loaded);
+            }
+            other => {
+                self.under_way = other;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes all steps that there are to take, and waits for trials meanwhile.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            while self.step().await {}
+            match &mut self.under_way {
+                Some(UnderWay::Trial(trying)) => trying.ended().await,
+                _ => return,
+            }
+        }
+    }
+
+    /// Waits until a trial ends; for ever where none is made.
+    pub(super) async fn trial_ended(&mut self) {
+        match &mut self.under_way {
+            Some(UnderWay::Trial(trying)) => trying.ended().await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Whether a version waits: for its last request, for embeddings, or for its files.
+    pub(super) fn is_waiting(&self) -> bool {
+        let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
+        !self.leaving.is_empty() || computing || self.bringing.is_busy()
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -162,7 +295,8 @@ impl Follower {
         for (id, sighting) in self.seen.iter().filter(|(_, sighting)| sighting.there) {
             let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
             let may_come = encoder.is_some_and(|state| state != State::Failed);
-            if self.lives.state(id) == Some(State::Failed) && sighting.is_worth_a_try(may_come) {
+            let failed = self.lives.state(id) == Some(State::Failed);
+            if failed && sighting.is_worth_a_try(may_come, &self.file.of(&id.name).limits) {
                 self.lives.step(id, State::Found, None);
             }
         }
@@ -207,14 +341,19 @@ impl Follower {
         tracing::info!(model = %id, "draining");
     }
 
+    /// Has a version's files here, reads them, and begins to try it.
     async fn load(&mut self, id: &ModelId) {
+        self.lives.step(id, State::Verifying, None);
+        let Some(brought) = self.bring(id).await else {
+            return;
+        };
         let Some(sighting) = self.seen.get_mut(id) else {
             return;
         };
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
-        let first_look = sighting.try_it(encoder == Some(State::Ready));
-        self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path, &self.file.of(&id.name).limits);
+        let limits = self.file.of(&id.name).limits;
+        let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
+        let opened = brought.and_then(|path| self.loader.open(&path, &limits));
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
@@ -227,29 +366,88 @@ impl Follower {
             self.lives.step(id, State::Found, Some(&waits));
             return;
         }
-        let loaded = match opened {
-            Ok(bundle) => self.load_bundle(&bundle).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match loaded {
-            Ok(()) => {
-                self.lives.step(id, State::Ready, None);
-                tracing::info!(model = %id, "loaded");
+        match opened {
+            Ok(bundle) => {
+                self.under_way = Some(UnderWay::Trial(self.loader.begin_trial(bundle, limits)));
             }
-            Err(error) => {
-                self.lives.step(id, State::Failed, Some(&error));
-                tracing::error!(model = %id, error, "a bundle is left out");
-            }
+            Err(error) => self.fail(id, &error.to_string()),
         }
     }
 
+    /// Has a bundle here; where it is on its way, or something is in its way that may pass, it is found and tried again later.
+    async fn bring(&mut self, id: &ModelId) -> Option<Result<PathBuf, RepositoryError>> {
+        let is_held = |id: &ModelId| self.lives.state(id).is_some_and(State::is_held);
+        let held = self.seen.iter().filter(|(id, _)| is_held(id));
+        let in_use: Vec<PathBuf> = held.map(|(_, sighting)| sighting.path.clone()).collect();
+        let found = self.seen.get(id)?.path.clone();
+        let waits = match self.bringing.bring(id, &found, in_use, !self.patient).await {
+            None => "it is being fetched".to_owned(),
+            Some(Err(error)) if error.may_pass() => error.to_string(),
+            brought => return brought,
+        };
+        let sighting = self.seen.get_mut(id)?;
+        sighting.copying = true;
+        if sighting.waits.as_ref() != Some(&waits) {
+            tracing::info!(model = %id, waits, "a bundle is not here yet");
+        }
+        self.lives.step(id, State::Found, Some(&waits));
+        sighting.waits = Some(waits);
+        None
+    }
+
+    /// Goes on with a version whose trial has ended.
+    async fn load_tried(&mut self, tried: Trying, outcome: Outcome) {
+        let bundle = tried.bundle;
+        let id = &bundle.id;
+        if let Err(refusal) = self.loader.admit(&bundle, outcome, &tried.limits) {
+            if let Some(sighting) = self.seen.get_mut(id).filter(|_| refusal.later) {
+                sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+            }
+            return self.fail(id, &refusal.reason);
+        }
+        match self.load_bundle(&bundle).await {
+            Ok(loaded) => self.publish_when_ready(loaded),
+            Err(error) => self.fail(id, &error),
+        }
+    }
+
+    fn fail(&self, id: &ModelId, error: &str) {
+        self.lives.step(id, State::Failed, Some(error));
+        tracing::error!(model = %id, error, "a bundle is left out");
+    }
+
+    /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
+    fn publish_when_ready(&mut self, loaded: Loaded) {
+        let computing = match &loaded.model {
+            Model::Ranker(ranker) => {
+                self.ahead.begin(ranker, self.loader.live(&loaded.id.name).as_deref())
+            }
+            Model::Encoder(_) => None,
+        };
+        match computing {
+            Some(computing) => self.under_way = Some(UnderWay::Embeddings(loaded, computing)),
+            None => self.publish(loaded),
+        }
+    }
+
+    fn publish(&self, loaded: Loaded) {
+        let id = loaded.id.clone();
+        self.loader.publish(loaded);
+        let shadow = self.wanted().shadows.contains(&id);
+        let state = if shadow { State::Shadow } else { State::Ready };
+        self.lives.step(&id, state, None);
+        tracing::info!(model = %id, %state, "loaded");
+    }
+
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
+    async fn load_bundle(&self, bundle: &Bundle) -> Result<Loaded, String> {
         self.lives.step(&bundle.id, State::Loading, None);
         let warming = || {
             self.lives.step(&bundle.id, State::Warming, None);
         };
-        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
+        let limits = self.file.of(&bundle.id.name).limits;
+        let loading = self.loader.load(bundle, &limits, warming);
+        let loaded = AssertUnwindSafe(loading).catch_unwind().await;
         let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
         loaded.map_err(|error: ServingError| error.to_string())
     }

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::follower::Follower;
 
-/// How often it is asked whether the last request of a retired version has ended.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+/// How often it is asked whether what a version waits for has come: its last request, embeddings, or its files.
+const WAIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A thread that follows the repository; it is none of those that answer requests.
 pub(super) struct Following {
@@ -51,8 +51,12 @@ async fn follow(follower: &mut Follower, interval: Duration, stop: &Cancellation
         if follower.step().await {
             continue;
         }
-        let pause = if follower.is_draining() { DRAIN_INTERVAL.min(interval) } else { interval };
+        let pause = if follower.is_waiting() { WAIT_INTERVAL.min(interval) } else { interval };
         let until = next_look.min(Instant::now() + pause);
-        let _ = tokio::time::timeout_at(until, stop.cancelled()).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = follower.trial_ended() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
     }
 }

@@ -6,15 +6,23 @@ use std::{
     sync::Arc,
 };
 
+use tokio::runtime::Handle;
+
 use crate::{
-    app::example::load_example,
-    ids::ModelId,
-    ranking::{Encoder, Model, Ranker},
+    app::{
+        example::load_example,
+        memory,
+        rehearsal::Rehearsal,
+        trial::{Live, Outcome, Refusal, Report, Trials, Trying, judge},
+    },
+    ids::{ModelId, ModelName},
+    priority::at_low_priority,
+    ranking::{Encoder, Model, Ranker, RecentByModel},
     repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
-    serving::{ColdModel, LoadOptions, Registry, Selector, ServingError},
+    serving::{ColdModel, LoadOptions, ModelHandle, Registry, Selector, ServingError},
     transport::Limits,
-    users::{Shipped, UserStore, load_histories},
+    users::{History, Shipped, UserStore, load_histories},
 };
 
 /// Loads, publishes and retires versions.
@@ -27,7 +35,25 @@ pub(super) struct Loader {
     pub(super) limits: Limits,
     /// Catalogues that the configuration names, by model.
     pub(super) catalogues: BTreeMap<String, PathBuf>,
+    /// What tries versions before they are loaded; none where nothing does.
+    pub(super) trials: Option<Trials>,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub(super) memory_reserve_mib: u64,
+    /// The last requests of each model.
+    pub(super) recent: RecentByModel,
 }
+
+/// A version that is ready to be published.
+pub(super) struct Loaded {
+    pub(super) id: ModelId,
+    pub(super) model: Model,
+    histories: Vec<(Arc<str>, History)>,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// How many times as much memory as its files a version is taken to need that was not tried.
+const MEMORY_PER_BYTE: u64 = 3;
 
 impl Loader {
     /// Reads a bundle and holds its files against their sums and limits; gives it the catalogue of the configuration, where it takes one.
@@ -39,7 +65,9 @@ impl Loader {
         path: &Path,
         limits: &VersionLimits,
     ) -> Result<Bundle, RepositoryError> {
-        let mut bundle = Bundle::open_within(path, limits)?;
+        let unstarted = |cause| RepositoryError::Unreadable { path: path.to_owned(), cause };
+        let mut bundle =
+            at_low_priority(|| Bundle::open_within(path, limits)).map_err(unstarted)??;
         let catalogue = self.catalogues.get(bundle.id.name.as_str());
         if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
             bundle.use_catalogue(path);
@@ -47,35 +75,131 @@ impl Loader {
         Ok(bundle)
     }
 
-    /// Loads a version, warms it up and publishes it; tells when its sessions are there.
+    /// Begins to try a version in a process of its own; tells what came of it.
+    pub(super) fn begin_trial(&self, bundle: Bundle, limits: VersionLimits) -> Trying {
+        match &self.trials {
+            Some(trials) => trials.begin(bundle, limits),
+            None => Trying::untried(bundle, limits),
+        }
+    }
+
+    /// Whether a version may be loaded after what came of its trial, and there is memory for it beside all that serves.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub(super) fn admit(
+        &self,
+        bundle: &Bundle,
+        outcome: Outcome,
+        limits: &VersionLimits,
+    ) -> Result<(), Refusal> {
+        let live = self.registry.resolve(bundle.id.name.as_str(), &Selector::Live).ok();
+        let live = live.filter(|live| live.handle().id() != &bundle.id);
+        let live = live
+            .map(|live| Live { version: live.handle().id().version, cost: live.handle().cost() });
+        let report = judge(outcome, limits, live.as_ref())?;
+        let need = self.memory_for(bundle, report.as_ref());
+        let reserve = self.memory_reserve_mib.saturating_mul(MIB);
+        let missing =
+            memory::available().and_then(|available| memory::missing(need, available, reserve));
+        missing.map_or(Ok(()), |reason| Err(Refusal { reason, later: true }))
+    }
+
+    /// The memory that a version needs, in bytes: what one instance took in its trial for each, or an estimate.
+    fn memory_for(&self, bundle: &Bundle, report: Option<&Report>) -> u64 {
+        let of_one = report.map_or_else(
+            || bundle.size_bytes().saturating_mul(MEMORY_PER_BYTE),
+            |report| report.memory,
+        );
+        of_one.saturating_mul(self.options.of(bundle).instances as u64)
+    }
+
+    /// Loads a version, warms it up and rehearses it; tells when its sessions are there.
     ///
     /// # Errors
     /// [`ServingError`]; then nothing of it is held.
     pub(super) async fn load(
         &self,
         bundle: &Bundle,
+        limits: &VersionLimits,
         warming: impl FnOnce(),
-    ) -> Result<(), ServingError> {
-        let faulty = |fault| bundle.faulty(vec![fault]);
+    ) -> Result<Loaded, ServingError> {
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
         let cold = ColdModel::load(&self.runtime, bundle, &self.options)?;
         warming();
         let handle = cold.warm_up()?;
-        let histories = load_histories(bundle).map_err(faulty)?;
-        let model = match bundle.manifest.role {
-            Role::UserEncoder => Model::Encoder(Arc::new(Encoder::compile(bundle, handle).await?)),
-            Role::Ranker => {
-                let example = load_example(bundle, &self.limits).map_err(faulty)?;
-                Model::Ranker(Arc::new(Ranker::compile(bundle, handle, encoder, example)?))
-            }
-        };
+        let (histories, model) = self.compile(bundle, handle, encoder)?;
+        if let Model::Ranker(ranker) = &model {
+            self.rehearse(bundle, ranker, limits)?;
+        }
+        Ok(Loaded { id: bundle.id.clone(), model, histories })
+    }
+
+    /// Publishes a version.
+    pub(super) fn publish(&self, loaded: Loaded) {
+        let Loaded { id, model, histories } = loaded;
         if let Model::Encoder(encoder) = &model {
             self.users.serve(encoder.id(), encoder.shape());
         }
-        self.shipped.publish(&bundle.id, histories);
-        self.registry.publish(bundle.id.clone(), Arc::new(model));
-        Ok(())
+        self.shipped.publish(&id, histories);
+        self.registry.publish(id, Arc::new(model));
+    }
+
+    /// Tries a ranker with requests, at low priority.
+    fn rehearse(
+        &self,
+        bundle: &Bundle,
+        ranker: &Ranker,
+        limits: &VersionLimits,
+    ) -> Result<(), ServingError> {
+        let live = self.live(&bundle.id.name);
+        let rehearsal = Rehearsal {
+            bundle,
+            ranker,
+            live: live.as_deref(),
+            limits: &self.limits,
+            accept_new_signature: limits.accept_new_signature,
+        };
+        let (runtime, model) = (Handle::current(), bundle.id.to_string());
+        at_low_priority(|| runtime.block_on(rehearsal.run()))
+            .map_err(|cause| ServingError::Thread { model, cause })?
+    }
+
+    /// The version of a model that answers who names none, where it is a ranker.
+    pub(super) fn live(&self, name: &ModelName) -> Option<Arc<Ranker>> {
+        match self.registry.resolve(name.as_str(), &Selector::Live).ok()?.as_ref() {
+            Model::Ranker(ranker) => Some(Arc::clone(ranker)),
+            Model::Encoder(_) => None,
+        }
+    }
+
+    /// Compiles a loaded version, at low priority: it may read large tables.
+    fn compile(
+        &self,
+        bundle: &Bundle,
+        handle: ModelHandle,
+        encoder: Option<Arc<Encoder>>,
+    ) -> Result<(Vec<(Arc<str>, History)>, Model), ServingError> {
+        let faulty = |fault| bundle.faulty(vec![fault]);
+        let runtime = Handle::current();
+        let work = || {
+            let histories = load_histories(bundle).map_err(faulty)?;
+            let model = match bundle.manifest.role {
+                Role::UserEncoder => {
+                    let compiled = runtime.block_on(Encoder::compile(bundle, handle))?;
+                    Model::Encoder(Arc::new(compiled))
+                }
+                Role::Ranker => {
+                    let example = load_example(bundle, &self.limits).map_err(faulty)?;
+                    let ranker = Ranker::compile(bundle, handle, encoder, example)?;
+                    Model::Ranker(Arc::new(ranker.remembering(self.recent.of(&bundle.id.name))))
+                }
+            };
+            Ok((histories, model))
+        };
+        let model = bundle.id.to_string();
+        at_low_priority(work).map_err(|cause| ServingError::Thread { model, cause })?
     }
 
     /// The encoder version that a ranker needs.

@@ -1,12 +1,20 @@
 //! The composition root: what is started, in which order, and how it ends.
 
+mod ahead;
 mod banner;
+mod bringing;
 mod error;
 mod example;
 mod follower;
 mod following;
+mod guard;
 mod loader;
+mod memory;
+mod overrides;
+mod rehearsal;
 mod sighting;
+mod trial;
+mod warm_up_file;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -14,15 +22,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::StartError;
 pub use example::load_example;
+pub use trial::try_one;
+pub use warm_up_file::load_warm_up;
 
 use crate::{
     app::{
-        banner::Banner, follower::Follower, following::Following, loader::Loader,
-        sighting::Sighting,
+        ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
+        guard::Guard, loader::Loader, overrides::Overrides, sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
-    ranking::{Engine, EngineParts, Model},
+    ranking::{Engine, EngineParts, Model, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
@@ -38,6 +48,9 @@ pub struct App {
     users: Arc<dyn UserStore>,
     lives: Arc<Lives>,
     follower: Follower,
+    guard: Guard,
+    /// Where the model repository is.
+    repository: String,
     config: Config,
 }
 
@@ -62,13 +75,34 @@ impl App {
             users: Arc::clone(&users),
             limits: config.limits.clone(),
             catalogues: config.models.catalogues.clone(),
+            trials: Trials::new(&config, &runtime),
+            memory_reserve_mib: config.models.memory_reserve_mib,
+            recent: RecentByModel::new(config.models.replay_requests),
         };
-        let place = Place::directory(config.models.dir.clone());
+        let ahead = EmbeddingsAhead {
+            engine: None,
+            users: config.models.warm_users,
+            timeout: config.models.warm_users_timeout,
+            turns: loader.options.turns.clone(),
+            lives: Arc::clone(&lives),
+        };
+        let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
+        let repository = place.describe();
         let labels = config.models.labels.clone();
-        let mut follower = Follower::new(place, labels, loader, Arc::clone(&lives));
+        let overrides = Arc::new(Overrides::default());
+        let guard = Guard {
+            registry: Arc::clone(&registry),
+            place: place.clone(),
+            labels: labels.clone(),
+            overrides: Arc::clone(&overrides),
+            told: BTreeMap::new(),
+            fault: None,
+        };
+        let mut follower =
+            Follower::new(place, labels, (loader, ahead), (Arc::clone(&lives), overrides));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
-        while follower.step().await {}
+        follower.settle().await;
         let default_model =
             default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {
@@ -77,7 +111,8 @@ impl App {
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
-        Ok(Self { engine, runtime, shipped, users, lives, follower, config })
+        follower.serve_with(&engine);
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, repository, config })
     }
 
     /// What ranks requests.
@@ -107,6 +142,7 @@ impl App {
             limits: self.config.limits,
             onnxruntime_build: self.runtime.build_info().to_owned(),
             lives: self.lives,
+            repository: self.repository,
         };
         let interval = self.config.models.poll_interval;
         let following = match interval.is_zero() {
@@ -115,6 +151,9 @@ impl App {
                 StartError::Transport(format!("no thread for the repository: {cause}"))
             })?),
         };
+        self.guard.start(stop.clone()).map_err(|cause| {
+            StartError::Transport(format!("no thread for guard rails: {cause}"))
+        })?;
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         if let Some(following) = following {
@@ -130,6 +169,7 @@ impl App {
             shipped: &self.shipped,
             users: self.users.as_ref(),
             lives: &self.lives,
+            repository: &self.repository,
             instances: self.config.load_options(0).instances,
         };
         banner.text(listeners)
@@ -170,11 +210,14 @@ fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> 
 
 fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {
     let lives = lives.all();
+    let not_here = lives.iter().filter(|(_, life)| life.state == State::Found);
+    let not_here =
+        not_here.filter_map(|(id, life)| Some(format!("\n{id}: {}", life.reason.as_ref()?)));
     let failed = lives.values().filter(|life| life.state == State::Failed);
     let failures = failed.filter_map(|life| life.reason.as_ref()).map(|why| format!("\n{why}"));
     StartError::NothingToServe {
-        dir: config.models.dir.display().to_string(),
-        failures: failures.collect(),
+        dir: config.models.dir.clone(),
+        failures: failures.chain(not_here).collect(),
     }
 }
 

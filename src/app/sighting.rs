@@ -1,10 +1,10 @@
 //! What was last seen of a version's directory, and how it looked when it was last tried.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    repository::{EncoderRef, Found, Stamp, read_manifest},
+    repository::{EncoderRef, Found, Stamp, VersionLimits, read_manifest},
 };
 
 /// A version's directory as it was last seen.
@@ -19,6 +19,10 @@ pub(super) struct Sighting {
     pub(super) declares_catalogue: Option<bool>,
     /// Whether it was found half-way, and nothing is tried until the next look.
     pub(super) copying: bool,
+    /// What it last waited for on its way here.
+    pub(super) waits: Option<String>,
+    /// When it is tried again although nothing of it has changed.
+    pub(super) again_at: Option<Instant>,
     stamp: Stamp,
     tried: Option<Tried>,
 }
@@ -29,6 +33,8 @@ struct Tried {
     stamp: Stamp,
     /// Whether its encoder was ready.
     encoder: bool,
+    /// What it might take.
+    limits: VersionLimits,
 }
 
 impl Sighting {
@@ -55,9 +61,10 @@ impl Sighting {
     }
 
     /// Notes that it is tried as it is now; says whether it was never tried like this.
-    pub(super) fn try_it(&mut self, encoder: bool) -> bool {
+    pub(super) fn try_it(&mut self, encoder: bool, limits: VersionLimits) -> bool {
         let first = !self.is_as_tried();
-        self.tried = Some(Tried { stamp: self.stamp.clone(), encoder });
+        self.again_at = None;
+        self.tried = Some(Tried { stamp: self.stamp.clone(), encoder, limits });
         first
     }
 
@@ -66,11 +73,18 @@ impl Sighting {
         self.tried.as_ref().is_some_and(|tried| tried.stamp == self.stamp)
     }
 
-    /// Whether another try may end otherwise than the last one: the files have changed, or it lacked its encoder, which may come now.
-    pub(super) fn is_worth_a_try(&self, encoder_may_come: bool) -> bool {
-        self.tried
-            .as_ref()
-            .is_none_or(|tried| tried.stamp != self.stamp || (!tried.encoder && encoder_may_come))
+    /// Whether another try may end otherwise than the last one: the files or its limits have changed, it lacked its encoder, which may come
+    /// now, or it lacked something else, which may be there after a while.
+    pub(super) fn is_worth_a_try(&self, encoder_may_come: bool, limits: &VersionLimits) -> bool {
+        let after_a_while = self.again_at.is_some_and(|at| at <= Instant::now());
+        after_a_while || self.has_changed(encoder_may_come, limits)
+    }
+
+    fn has_changed(&self, encoder_may_come: bool, limits: &VersionLimits) -> bool {
+        self.tried.as_ref().is_none_or(|tried| {
+            let lacked = !tried.encoder && encoder_may_come;
+            tried.stamp != self.stamp || tried.limits != *limits || lacked
+        })
     }
 }
 
@@ -95,13 +109,32 @@ mod tests {
         let path = folder.path();
         let mut sighting = Sighting::default();
         sighting.see(&found(path), false);
-        assert!(sighting.try_it(false), "it was tried before it was there");
-        assert!(!sighting.is_worth_a_try(false) && sighting.is_worth_a_try(true));
-        assert!(!sighting.try_it(true));
-        assert!(!sighting.is_worth_a_try(true));
+        let limits = VersionLimits::default();
+        assert!(sighting.try_it(false, limits.clone()), "it was tried before it was there");
+        assert!(!sighting.is_worth_a_try(false, &limits) && sighting.is_worth_a_try(true, &limits));
+        assert!(!sighting.try_it(true, limits.clone()));
+        assert!(!sighting.is_worth_a_try(true, &limits));
+        let other = VersionLimits { accept_new_signature: true, ..limits.clone() };
+        assert!(sighting.is_worth_a_try(true, &other));
         fs::write(path.join("model.onnx"), "more").unwrap();
         sighting.see(&found(path), false);
-        assert!(sighting.is_worth_a_try(false) && sighting.try_it(false));
+        assert!(sighting.is_worth_a_try(false, &limits) && sighting.try_it(false, limits));
+    }
+
+    #[test]
+    fn it_is_tried_again_when_its_time_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sighting = Sighting::default();
+        sighting.see(&found(folder.path()), false);
+        let limits = VersionLimits::default();
+        sighting.try_it(true, limits.clone());
+        let now = Instant::now();
+        sighting.again_at = Some(now + std::time::Duration::from_secs(3600));
+        assert!(!sighting.is_worth_a_try(true, &limits));
+        sighting.again_at = Some(now);
+        assert!(sighting.is_worth_a_try(true, &limits));
+        assert!(!sighting.try_it(true, limits.clone()), "it looks as when it was tried");
+        assert!(!sighting.is_worth_a_try(true, &limits), "it is tried once when its time has come");
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl Turns {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a model waits for its turn at this moment.
+    pub fn is_sought(&self) -> bool {
+        self.book().accounts.values().any(|account| account.waiting > 0)
+    }
+
     /// A model's account, which is closed when it is dropped.
     pub(super) fn account(self: &Arc<Self>) -> DeviceAccount {
         DeviceAccount { model: self.book().open(), turns: Arc::clone(self) }

@@ -6,7 +6,7 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::{
-    app::load_example,
+    app::{load_example, load_warm_up},
     catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
     ranking::check_texts,
@@ -30,6 +30,12 @@ pub(super) struct CheckArgs {
 /// Prints a table of what was checked; fails where anything is wrong.
 pub(super) fn run(args: &CheckArgs) -> Result<(), String> {
     let (config, _) = config::load(args.config.as_deref(), &[]).map_err(|e| e.to_string())?;
+    if args.path.to_string_lossy().contains("://") {
+        return Err(format!(
+            "{}: a bundle is checked on this machine; copy it into a directory <name>/<version>, and name that",
+            args.path.display()
+        ));
+    }
     let mut bundle = Bundle::open(&args.path).map_err(|e| e.to_string())?;
     if let Some(catalogue) = config.models.catalogues.get(bundle.id.name.as_str()) {
         bundle.use_catalogue(catalogue);
@@ -112,6 +118,10 @@ fn check_data(bundle: &Bundle, limits: &Limits, report: &mut Report) -> Result<(
     }
     if let Some(example) = load_example(bundle, limits).map_err(faulty)? {
         report.row("example", format!("{} candidates", example.candidates.ids.len()));
+    }
+    let warm_up = load_warm_up(bundle, limits).map_err(faulty)?;
+    if !warm_up.is_empty() {
+        report.row("warm-up", format!("{} requests", warm_up.len()));
     }
     if let (Role::Ranker, Some(encoder)) = (bundle.manifest.role, &bundle.manifest.encoder) {
         let needed =

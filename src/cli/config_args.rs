@@ -12,8 +12,8 @@ pub(super) struct ConfigArgs {
     /// The configuration file [default: podium.toml, where it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The model repository
-    #[arg(long, value_name = "DIR")]
+    /// The model repository: a directory, or a URL such as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX
+    #[arg(long, value_name = "DIR|URL")]
     models: Option<String>,
     /// A model's catalogue outside of its bundle, CSV or .csv.gz; may be given more than once
     #[arg(long, value_name = "MODEL=FILE")]

@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 mod signals;
 mod span;
+mod trial;
 mod tune;
 mod users;
 
@@ -47,6 +48,9 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Measure a server, beside raw ONNX Runtime on the same rows
     Bench(bench::BenchArgs),
+    /// Try a version in this process, which the server starts for that
+    #[command(hide = true)]
+    Trial(trial::TrialArgs),
 }
 
 /// Runs the program: 0 when all is well, 1 when not, 2 when the command line is wrong.
@@ -59,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Trial(args) => trial::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -154,11 +154,25 @@ impl ModelsSection {
             "models.poll_interval".to_owned(),
             "must lie between 100ms and 1h, or be 0s: the repository is then read at the start only",
         );
+        need(!self.dir.is_empty(), "models.dir".to_owned(), "is empty; name a directory or a URL");
+        let bytes = 1 << 20..=1 << 60;
+        need(
+            bytes.contains(&self.cache_bytes),
+            "models.cache_bytes".to_owned(),
+            "must lie between 1048576 and 1152921504606846976",
+        );
         need(
             self.graph_cache_bytes <= 1 << 50,
             "models.graph_cache_bytes".to_owned(),
             "must be at most 1125899906842624 (1 PiB); 0: no optimised graph is kept",
         );
+        let key = "models.replay_requests".to_owned();
+        need(self.replay_requests <= 4096, key, "must be at most 4096; 0 keeps none");
+        let key = "models.warm_users".to_owned();
+        need(self.warm_users <= 1 << 30, key, "must be at most 1073741824; 0 computes none ahead");
+        let fits = Duration::from_millis(1)..=Duration::from_secs(86_400);
+        let key = "models.warm_users_timeout".to_owned();
+        need(fits.contains(&self.warm_users_timeout), key, "must lie between 1ms and 1day");
         let is_name = |name: &str| ModelName::parse(name).is_some();
         need(
             is_name(&self.default),

@@ -25,7 +25,7 @@ const DEFAULT_FILE: &str = "podium.toml";
 const OTHER_VARIABLES: [&str; 3] = ["config", "target", "bin"];
 
 /// The free-form keys: names below them are the user's own.
-const FREE: [&str; 3] = ["models.labels", "models.catalogues", "models.batching"];
+const FREE: [&str; 4] = ["models.labels", "models.catalogues", "models.batching", "models.store"];
 
 /// One key with its value and where that came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,13 +196,27 @@ fn settings(figment: &Figment) -> Result<Vec<Setting>, ConfigError> {
             environment if environment == "environment" => variable,
             other => other,
         };
-        let value = match value {
-            Value::String(tag, text) => Value::String(tag, without_secrets(&key, &text)),
-            other => other,
-        };
+        let value = printable(&key, value);
         Setting { value: as_toml(&value), key, origin }
     };
     Ok(values_of(figment)?.into_iter().map(of_leaf).collect())
+}
+
+/// A value without what must not be printed.
+fn printable(key: &str, value: Value) -> Value {
+    match value {
+        Value::String(tag, text) => Value::String(tag, without_secrets(key, &text)),
+        Value::Dict(tag, dict) if is_secret(key) => {
+            let hidden = |(name, value): (String, Value)| {
+                let text = as_toml(&value);
+                let text = text.trim_matches('"');
+                let value = Value::from(without_secrets(&format!("{key}.{name}"), text));
+                (name, value)
+            };
+            Value::Dict(tag, dict.into_iter().map(hidden).collect())
+        }
+        other => other,
+    }
 }
 
 fn as_toml(value: &Value) -> String {
@@ -302,6 +316,25 @@ mod tests {
         };
         let (config, _) = load(None, &[flag("first.csv"), flag("second.csv")]).unwrap();
         assert_eq!(config.models.catalogues["a.b"], Path::new("second.csv"));
+    }
+
+    #[test]
+    fn options_of_a_store_are_texts_and_hidden() {
+        let table = "[models.store]\nregion = \"x\"\nallow_http = true\ntimeout = 30";
+        check(table, &[]);
+        let file = "[models.store]\naccess_key_id = [\"word\"]";
+        check(file, &[("models.store", "must be text")]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("podium.toml");
+        let secret = "[models]\ndir = \"s3://me:word@shop\"\nstore = { secret_access_key = \"word\", region = \"r\", allow_http = true, token = 7 }";
+        std::fs::write(&file, secret).unwrap();
+        let (config, settings) = load(Some(&file), &[]).unwrap();
+        assert_eq!(config.models.store["allow_http"], "true");
+        let shown = |key: &str| settings.iter().find(|s| s.key == key).unwrap().value.clone();
+        let store = shown("models.store");
+        assert!(!store.contains("word") && !store.contains('7'), "{store}");
+        assert!(store.contains("region = \"r\"") && store.contains("allow_http = \"true\""));
+        assert_eq!(shown("models.dir"), "\"s3://me:***@shop\"");
     }
 
     #[test]

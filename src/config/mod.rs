@@ -10,4 +10,5 @@ mod user_bounds;
 
 pub use fault::{ConfigError, ConfigFault};
 pub use layers::{Flag, Setting, load};
+pub use options::own_program;
 pub use sections::{Config, ModelsSection, RankingSection, RuntimeSection};

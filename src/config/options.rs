@@ -3,14 +3,16 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
     thread,
 };
 
 use crate::{
-    batching::Turns,
-    config::sections::Config,
+    batching::{BatchOptions, Turns},
+    config::sections::{Config, ModelsSection},
     ranking::EngineOptions,
-    runtime::{GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
+    repository::{BatchingSpec, PlaceOptions},
+    runtime::{DeviceChoice, GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
 };
 
@@ -63,6 +65,49 @@ impl Config {
         caches.unwrap_or_else(env::temp_dir).join("podium")
     }
 
+    /// Where the model repository is, and how it is reached.
+    pub fn place_options(&self) -> PlaceOptions {
+        let models = &self.models;
+        PlaceOptions {
+            address: models.dir.clone(),
+            store: models.store.clone(),
+            environment: env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .filter(|(name, _)| is_of_a_store(name))
+                .collect(),
+            cache_dir: self.cache_dir(),
+            cache_bytes: models.cache_bytes,
+        }
+    }
+
+    /// The configuration of a process that tries one version at a time on such a device, and knows no user and no secret.
+    pub fn for_trials(&self, on_gpu: bool) -> Self {
+        let mut runtime = self.runtime.clone();
+        runtime.library = self.runtime_options().library.display().to_string();
+        if !on_gpu {
+            runtime.device = DeviceChoice::Cpu;
+        }
+        let one = |mut spec: BatchingSpec| {
+            spec.instances = None;
+            spec
+        };
+        let batching = self.models.batching.clone().into_iter();
+        Self {
+            limits: self.limits.clone(),
+            models: ModelsSection {
+                batching: batching.map(|(model, spec)| (model, one(spec))).collect(),
+                catalogues: self.models.catalogues.clone(),
+                cache_dir: self.cache_dir(),
+                ..ModelsSection::default()
+            },
+            batching: BatchOptions { instances: 1, ..self.batching.clone() },
+            runtime,
+            ..Self::default()
+        }
+    }
+
     /// How requests are ranked, with the model that answers where none is named.
     pub fn engine_options(&self, default_model: String) -> EngineOptions {
         EngineOptions {
@@ -72,6 +117,38 @@ impl Config {
             stale_up_to: self.users.stale_up_to,
         }
     }
+}
+
+/// Whether a variable is one of those by which object stores are configured everywhere.
+fn is_of_a_store(name: &str) -> bool {
+    let families = ["AWS_", "GOOGLE_", "AZURE_"];
+    let others = ["SERVICE_ACCOUNT", "MSI_ENDPOINT", "IDENTITY_ENDPOINT"];
+    families.iter().any(|family| name.starts_with(family)) || others.contains(&name)
+}
+
+/// What a process of this same program is told of the environment: where libraries are, not what is secret.
+const TOLD: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "RUST_BACKTRACE",
+];
+
+/// A command that runs this same program.
+pub fn own_program() -> Command {
+    // By this name it is found even where its file has been replaced by a newer build's since it was started.
+    let running = Path::new("/proc/self/exe");
+    let program = match running.exists() {
+        true => running.to_owned(),
+        false => env::current_exe().unwrap_or_else(|_| "podium".into()),
+    };
+    let mut command = Command::new(program);
+    let told = TOLD.iter().filter_map(|name| Some((name, env::var_os(name)?)));
+    command.env_clear().envs(told);
+    command
 }
 
 /// The library that the configuration names, or the one that `scripts/fetch-onnxruntime` fetched.

@@ -4,14 +4,33 @@
 const SECRETS: [&str; 2] = ["users.redis.password", "users.redis.sentinel_password"];
 
 /// Keys whose values are addresses that may hold a password.
-const ADDRESSES: [&str; 1] = ["users.redis.url"];
+const ADDRESSES: [&str; 2] = ["users.redis.url", "models.dir"];
+
+/// A table of which nearly every value may be a secret.
+const STORE: &str = "models.store";
+
+/// What of that table is none.
+const SHOWN: [&str; 12] = [
+    "allow_http",
+    "aws_allow_http",
+    "aws_endpoint",
+    "aws_region",
+    "bucket",
+    "conditional_put",
+    "connect_timeout",
+    "endpoint",
+    "read_timeout",
+    "region",
+    "timeout",
+    "virtual_hosted_style_request",
+];
 
 /// What stands in a secret's place.
 const HIDDEN: &str = "***";
 
 /// Whether what is wrong with a key's value may not tell the value.
 pub(super) fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key) || ADDRESSES.contains(&key)
+    SECRETS.contains(&key) || ADDRESSES.contains(&key) || key == STORE
 }
 
 /// The value of a key as it may be printed.
@@ -19,8 +38,12 @@ pub(super) fn without_secrets(key: &str, value: &str) -> String {
     match value {
         "" => String::new(),
         _ if SECRETS.contains(&key) => HIDDEN.to_owned(),
-        url if ADDRESSES.contains(&key) => without_password(url),
-        other => other.to_owned(),
+        url if ADDRESSES.contains(&key) && url.contains("://") => without_password(url),
+        other => match key.strip_prefix(STORE).and_then(|rest| rest.strip_prefix('.')) {
+            Some(option) if !SHOWN.contains(&option) => HIDDEN.to_owned(),
+            Some("endpoint" | "aws_endpoint") => without_password(other),
+            _ => other.to_owned(),
+        },
     }
 }
 
@@ -59,5 +82,11 @@ mod tests {
         check(key, "redis://me@shop:6379", "redis://me@shop:6379");
         check(key, "rediss://me:word@shop:6379/1", "rediss://me:***@shop:6379/1");
         check(key, "redis://:w@r:d/@shop", "redis://:***@shop");
+        check("models.dir", "/a:b@c", "/a:b@c");
+        check("models.dir", "s3://key:word@shop/x", "s3://key:***@shop/x");
+        check("models.store.secret_access_key", "word", "***");
+        check("models.store.sse_customer_key_base64", "word", "***");
+        check("models.store.region", "here", "here");
+        check("models.store.endpoint", "http://a:word@host", "http://a:***@host");
     }
 }

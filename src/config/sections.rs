@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     batching::BatchOptions,
@@ -39,8 +39,11 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelsSection {
-    /// The model repository.
-    pub dir: PathBuf,
+    /// The model repository: a directory, or the URL of a place in an object store.
+    pub dir: String,
+    /// Options of the object store, by the names that it has for them; they go before the environment's.
+    #[serde(deserialize_with = "texts")]
+    pub store: BTreeMap<String, String>,
     /// The model that answers a request that names none; where it is not loaded, the first ranker by name.
     pub default: String,
     /// Labels by model: which version each names.
@@ -52,22 +55,60 @@ pub struct ModelsSection {
     /// How often the repository is looked at while the server serves; 0: only at the start.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
+    /// Recent requests that are kept of each model, in memory and without who asked, to warm up new versions and to hold them against; 0: none.
+    pub replay_requests: usize,
+    /// Users, those active last, whose embeddings are computed before a model moves to another encoder; 0: none.
+    pub warm_users: usize,
+    /// How long that may take.
+    #[serde(with = "humantime_serde")]
+    pub warm_users_timeout: Duration,
     /// Where what can be had again is kept between starts; empty: `podium` below `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache_dir: PathBuf,
+    /// How many bytes bundles that come from an object store may take there.
+    pub cache_bytes: u64,
+    /// Whether a version is tried in a process of its own before it is loaded.
+    pub trial: bool,
+    /// Memory that stays free when a version is loaded, in MiB.
+    pub memory_reserve_mib: u64,
     /// Bytes of optimised graphs that are kept there; 0: none are.
     pub graph_cache_bytes: u64,
+}
+
+/// Values that may be written as numbers and truth values, too.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Bool(bool),
+        Integer(i64),
+        Text(String),
+    }
+    let scalars = BTreeMap::<String, Scalar>::deserialize(deserializer)?;
+    let text = |(key, value)| match value {
+        Scalar::Bool(value) => (key, value.to_string()),
+        Scalar::Integer(value) => (key, value.to_string()),
+        Scalar::Text(value) => (key, value),
+    };
+    Ok(scalars.into_iter().map(text).collect())
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
         Self {
-            dir: "models".into(),
+            dir: "models".to_owned(),
+            store: BTreeMap::new(),
             default: "grocery-ranker".to_owned(),
             labels: BTreeMap::new(),
             batching: BTreeMap::new(),
             catalogues: BTreeMap::new(),
             poll_interval: Duration::from_secs(2),
+            replay_requests: 64,
+            warm_users: 10_000,
+            warm_users_timeout: Duration::from_secs(60),
             cache_dir: PathBuf::new(),
+            cache_bytes: 10 << 30,
+            trial: true,
+            memory_reserve_mib: 256,
             graph_cache_bytes: 2 << 30,
         }
     }

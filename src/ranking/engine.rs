@@ -3,94 +3,81 @@
 use std::{sync::Arc, time::Instant};
 
 use futures::Stream;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    batching::{BatchError, Ran, Work},
     deadline::Deadline,
     ranking::{
         error::{RankError, Stage},
-        features::Sources,
-        in_time::{first_by_prior, in_time},
-        models::{Encoder, Located, Model, Ranker},
+        in_time::in_time,
+        models::{Encoder, Model, Ranker},
+        order::{Ordered, order},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
-        response::{Degraded, Head, Ranking, Scored, StageTimes},
-        select::{best, head_values},
+        response::{Ranking, StageTimes},
+        scoring::inputs,
+        trial::Trials,
         user_side::{UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
     },
-    serving::{Registry, Selector},
+    serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
     users::{SingleFlight, UserStore},
 };
 
-/// Texts that are tokenised without having the thread's other tasks moved away, in bytes: a few milliseconds of work.
-const MOST_TEXT_BYTES_BETWEEN_TASKS: usize = 32 << 10;
-
-/// A request that is ready to run.
-struct Prepared {
-    located: Located,
-    user: UserSide,
-    inputs: Vec<Tensor>,
-}
-
 /// Ranks requests.
 pub struct Engine {
-    parts: EngineParts,
+    parts: Arc<EngineParts>,
     flights: SingleFlight<RankError>,
+    trials: Trials,
 }
 
 impl Engine {
     /// Makes an engine.
     pub fn new(parts: EngineParts) -> Self {
-        Self { parts, flights: SingleFlight::default() }
+        let parts = Arc::new(parts);
+        let trials = Trials::new(Arc::clone(&parts));
+        Self { parts, flights: SingleFlight::default(), trials }
     }
 
-    /// Orders the candidates of one request.
+    /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
     ///
     /// # Errors
     /// [`RankError`], whose code says whose fault it is.
     pub async fn rank(
         &self,
-        request: &RankRequest,
+        request: &Arc<RankRequest>,
         deadline: Deadline,
     ) -> Result<Ranking, RankError> {
         if deadline.expired(Instant::now()) {
             return Err(RankError::Expired(Stage::Arrival));
         }
-        let mut times = StageTimes::default();
-        let ranker = self.ranker(&request.model)?;
+        let Chosen { model, traffic } = self.choose(request)?;
+        let ranker = as_ranker(&model)?;
+        let ordered = self.order(ranker, request, (deadline, traffic.is_some())).await;
+        if let Some(traffic) = traffic {
+            let first = ordered.as_ref();
+            let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
+            self.trials.weigh(&traffic, (ranker, request), &first);
+        }
+        let (ranking, _) = ordered?;
+        ranker.recent().offer(request);
+        Ok(ranking)
+    }
+
+    /// Has one version order the candidates.
+    async fn order(
+        &self,
+        ranker: &Arc<Ranker>,
+        request: &RankRequest,
+        (deadline, is_compared): (Deadline, bool),
+    ) -> Result<Ordered, RankError> {
         let located = ranker.locate(&request.candidates.ids);
-        let located = in_time(&ranker, located, request, deadline)?;
-        let Prepared { mut located, user, inputs } =
-            self.prepare(&ranker, (request, located), deadline, &mut times).await?;
-
-        let (mut items, mut further_heads) = (Vec::new(), Vec::new());
-        if !located.scored.is_empty() {
-            match ranker.handle.run(work(request, inputs, deadline)).await {
-                Ok(ran) => {
-                    times.batch = ran.trip;
-                    (items, further_heads) = scored(&ranker, ran, &located)?;
-                }
-                Err(BatchError::TooLate { .. } | BatchError::QueueFull { .. })
-                    if request.allow_partial =>
-                {
-                    located = first_by_prior(located, &request.candidates.prior_scores, 0);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-
+        let located = in_time(ranker, located, request, deadline)?;
         let begun = Instant::now();
-        if deadline.expired(begun) {
-            return Err(RankError::Expired(Stage::Run));
-        }
-        items.extend(unscored(&located));
-        let items = best(items, &request.candidates.prior_scores, request.top_k);
-        times.select = begun.elapsed();
-        Ok(answer(&ranker, (items, further_heads), located, user, times))
+        let user = self.user_side(ranker, request, deadline).await?;
+        let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
+        order(ranker, (request, located), user, (deadline, is_compared), times).await
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -103,54 +90,53 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<Vec<Tensor>, RankError> {
         let ranker = self.ranker(&request.model)?;
-        let mut times = StageTimes::default();
         let located = ranker.locate(&request.candidates.ids);
-        Ok(self.prepare(&ranker, (request, located), deadline, &mut times).await?.inputs)
+        let user = self.user_side(&ranker, request, deadline).await?;
+        inputs(&ranker, (request, &located), &user, deadline)
     }
 
-    /// Gets the user's side, builds the model's inputs.
-    async fn prepare(
+    async fn user_side(
         &self,
-        ranker: &Arc<Ranker>,
-        (request, located): (&RankRequest, Located),
+        ranker: &Ranker,
+        request: &RankRequest,
         deadline: Deadline,
-        times: &mut StageTimes,
-    ) -> Result<Prepared, RankError> {
-        let begun = Instant::now();
+    ) -> Result<UserSide, RankError> {
         let (parts, flights) = (&self.parts, &self.flights);
-        let desk = UserDesk { parts, flights, deadline, priority: None };
-        let user = user_side(&desk, ranker, request).await?;
-        times.user = begun.elapsed();
-
-        let begun = Instant::now();
-        let sources = Sources {
-            request,
-            scored: &located.scored,
-            rows: &located.rows,
-            history: &user.history,
-            embedding: &user.embedding,
-            deadline,
-        };
-        let heavy = ranker.plan.text_bytes(request) > MOST_TEXT_BYTES_BETWEEN_TASKS;
-        let inputs = aside(heavy, || ranker.plan.build(&sources))?;
-        times.features = begun.elapsed();
-        Ok(Prepared { located, user, inputs })
+        let desk = UserDesk { parts, flights, deadline, priority: None, keeps: true };
+        user_side(&desk, ranker, request).await
     }
 
-    /// The ranker that answers; the default model where the choice names none.
+    /// The version that answers a request, by the model's traffic.
+    fn choose(&self, request: &RankRequest) -> Result<Chosen<Model>, RankError> {
+        let asker = Asker {
+            user: &request.user.id,
+            request_id: &request.request_id,
+            caller: request.caller.as_str(),
+        };
+        let name = self.name_of(&request.model);
+        Ok(self.parts.registry.choose(name, &request.model.selector, &asker)?)
+    }
+
+    fn name_of<'a>(&'a self, choice: &'a ModelChoice) -> &'a str {
+        match choice.name.as_str() {
+            "" => self.default_model(),
+            name => name,
+        }
+    }
+
+    /// How the versions that are tried beside a live one have done so far.
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        comparisons(&self.parts.registry)
+    }
+
+    /// The live ranker, or the one that the choice names; the default model where the choice names none.
     ///
     /// # Errors
     /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
     pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
-        let name = match choice.name.as_str() {
-            "" => self.default_model(),
-            name => name,
-        };
+        let name = self.name_of(choice);
         let model = self.parts.registry.resolve(name, &choice.selector)?;
-        match model.as_ref() {
-            Model::Ranker(ranker) => Ok(Arc::clone(ranker)),
-            Model::Encoder(_) => Err(RankError::NotARanker(name.to_owned())),
-        }
+        as_ranker(&model).cloned()
     }
 
     /// The user encoder of that name; in its live version, where none is said.
@@ -190,7 +176,18 @@ impl Engine {
         choice: &ModelChoice,
         whom: WhomToWarm,
     ) -> Result<(usize, impl Stream<Item = WarmProgress> + Send + use<'_>), RankError> {
-        let ranker = self.ranker(choice)?;
+        self.warm_for(self.ranker(choice)?.as_ref(), whom).await
+    }
+
+    /// The same for a ranker, published or not.
+    ///
+    /// # Errors
+    /// [`RankError`]: the ranker has no encoder, or the store does not answer.
+    pub async fn warm_for(
+        &self,
+        ranker: &Ranker,
+        whom: WhomToWarm,
+    ) -> Result<(usize, impl Stream<Item = WarmProgress> + Send + use<'_>), RankError> {
         let Some(encoder) = &ranker.encoder else {
             let wrong = format!("{} has no encoder; name a ranker that needs one", ranker.id());
             return Err(RankError::field("model.name", wrong));
@@ -214,74 +211,9 @@ impl Engine {
     }
 }
 
-/// Does work on this thread; where it is heavy, lets another thread take over the tasks that wait for this one.
-fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
-    match flavor {
-        Ok(RuntimeFlavor::MultiThread) if heavy => tokio::task::block_in_place(work),
-        _ => work(),
-    }
-}
-
-/// The scored candidates, and the values of the heads beside the one that ranks.
-fn scored(
-    ranker: &Ranker,
-    ran: Ran,
-    located: &Located,
-) -> Result<(Vec<Scored>, Vec<Head>), RankError> {
-    let count = located.scored.len();
-    let specs = &ranker.handle.manifest().outputs;
-    let mut heads = specs.iter().zip(ran.outputs).map(|(spec, output)| {
-        head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
-            model: ranker.id().to_string(),
-            output: spec.name.clone(),
-            wrong,
-        })
-    });
-    let ranking = heads.next().transpose()?.unwrap_or_default();
-    let further = ranker.further_heads.iter().zip(heads);
-    let further =
-        further.map(|(name, values)| Ok(Head { name: Arc::clone(name), values: values? }));
-    let further = further.collect::<Result<_, RankError>>()?;
-    let item = |(row, (&index, &score)): (usize, (&u32, &f32))| Scored {
-        index,
-        score: Some(score),
-        row: Some(row as u32),
-    };
-    Ok((located.scored.iter().zip(&ranking).enumerate().map(item).collect(), further))
-}
-
-fn work(request: &RankRequest, inputs: Vec<Tensor>, deadline: Deadline) -> Work {
-    let (priority, caller) = (request.priority, request.caller.clone());
-    Work { inputs, deadline, priority, caller }
-}
-
-/// The candidates that the model is not asked about.
-fn unscored(located: &Located) -> impl Iterator<Item = Scored> {
-    let asked_for = located.scored.len() + located.left_out.len();
-    let missing: &[u32] = if asked_for < located.rows.len() { &located.missing } else { &[] };
-    let all = missing.iter().chain(&located.left_out);
-    all.map(|&index| Scored { index, score: None, row: None })
-}
-
-fn answer(
-    ranker: &Ranker,
-    (items, further_heads): (Vec<Scored>, Vec<Head>),
-    located: Located,
-    user: UserSide,
-    times: StageTimes,
-) -> Ranking {
-    let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
-    let partly = (!located.left_out.is_empty()).then_some(Degraded::PartlyScored);
-    Ranking {
-        items,
-        further_heads,
-        model: ranker.id().clone(),
-        encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
-        user_state: user.state,
-        user_age: user.age,
-        degraded: missing.into_iter().chain(user.degraded).chain(partly).collect(),
-        missing: located.missing,
-        times,
+fn as_ranker(model: &Model) -> Result<&Arc<Ranker>, RankError> {
+    match model {
+        Model::Ranker(ranker) => Ok(ranker),
+        Model::Encoder(encoder) => Err(RankError::NotARanker(encoder.id().name.to_string())),
     }
 }

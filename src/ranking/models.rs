@@ -13,6 +13,7 @@ use crate::{
     ranking::{
         error::RankError,
         features::{FeatureDescription, FeaturePlan, HistoryInput, load_vocabularies},
+        recent::RecentRequests,
         request::RankRequest,
     },
     repository::{Bundle, DimSpec, Fault, Role, UnknownItems},
@@ -157,6 +158,7 @@ pub struct Ranker {
     catalogue: Option<Arc<Catalogue>>,
     skips_unknown: bool,
     example: Option<RankRequest>,
+    recent: Arc<RecentRequests>,
 }
 
 impl Ranker {
@@ -185,7 +187,18 @@ impl Ranker {
             encoder,
             catalogue,
             example,
+            recent: Arc::new(RecentRequests::new(0)),
         })
+    }
+
+    /// Has it keep what it is asked with what other versions of its model are asked; else it keeps nothing.
+    pub fn remembering(self, recent: Arc<RecentRequests>) -> Self {
+        Self { recent, ..self }
+    }
+
+    /// The last requests of its model.
+    pub fn recent(&self) -> &RecentRequests {
+        &self.recent
     }
 
     /// The model and version.

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// The shopper as the ranker sees them.
+#[derive(Debug, Clone)]
 pub(super) struct UserSide {
     pub(super) embedding: Embedding,
     pub(super) history: History,
@@ -55,6 +56,8 @@ pub(super) struct UserDesk<'a> {
     pub(super) deadline: Deadline,
     /// How urgent a computation is that begins here; none: as the encoder's configuration says.
     pub(super) priority: Option<Priority>,
+    /// Whether what is computed is shared and stored; if not, the store is only read.
+    pub(super) keeps: bool,
 }
 
 /// Reads, encodes and keeps; an error where the request wants no order for an unknown shopper and this is one.
@@ -73,8 +76,39 @@ pub(super) async fn user_side(
     }
 }
 
+/// The shopper as the request alone tells, else one of whom nothing is known; neither reads nor keeps anything.
+pub(super) async fn user_side_alone(
+    ranker: &Ranker,
+    user: &User,
+    deadline: Deadline,
+) -> Result<UserSide, RankError> {
+    let history = known(inline_history(user));
+    let Some(encoder) = ranker.encoder.as_deref() else {
+        check_no_embedding(ranker, user)?;
+        return Ok(UserSide::of(Embedding::default(), history, UserState::None));
+    };
+    let embedding = match &user.embedding {
+        Some(given) => check_inline(encoder, given)?,
+        None if history.is_empty() => encoder.default_embedding(),
+        None => encoder.encode(&history, deadline, Some(Priority(Priority::LOWEST))).await?,
+    };
+    Ok(UserSide::of(embedding, history, UserState::Inline))
+}
+
+/// The same, with the embedding of an unknown shopper in the place of one that would have to be computed.
+pub(super) fn user_side_at_once(ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    let history = known(inline_history(user));
+    let embedding = match (ranker.encoder.as_deref(), &user.embedding) {
+        (Some(encoder), Some(given)) => check_inline(encoder, given)?,
+        (Some(encoder), None) => encoder.default_embedding(),
+        (None, _) => check_no_embedding(ranker, user).map(|()| Embedding::default())?,
+    };
+    Ok(UserSide::of(embedding, history, UserState::Inline))
+}
+
 impl UserDesk<'_> {
-    async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    /// Reads and encodes.
+    pub(super) async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
         let Some(encoder) = &ranker.encoder else {
             check_no_embedding(ranker, user)?;
             return match ranker.has_user_side() {
@@ -150,7 +184,7 @@ impl UserDesk<'_> {
                 };
                 let key = key_of(ranker, user);
                 if serve {
-                    if options.when_stale == WhenStale::Refresh {
+                    if options.when_stale == WhenStale::Refresh && self.keeps {
                         tokio::spawn(self.flight(encoder, key, record).map(drop));
                     }
                     return Ok(UserSide::stored(old, history, UserState::Stale));
@@ -197,6 +231,11 @@ impl UserDesk<'_> {
         record: UserRecord,
     ) -> Result<StoredEmbedding, RankError> {
         let (until, mark) = (self.patience().at(), record.mark);
+        if !self.keeps {
+            let history = known(record.history);
+            let values = encoder.encode(&history, self.patience(), self.priority).await?;
+            return Ok(StoredEmbedding::new(values, mark));
+        }
         loop {
             let flight = self.flight(encoder, key.clone(), record.clone());
             let embedding = match tokio::time::timeout_at(until.into(), flight).await {

@@ -99,6 +99,12 @@ impl Bundle {
         self.manifest.golden.as_ref()
     }
 
+    /// What its files take on disk, in bytes, the manifest left out.
+    pub fn size_bytes(&self) -> u64 {
+        let files = self.manifest.files.keys();
+        files.filter_map(|name| Some(fs::metadata(self.file(name)).ok()?.len())).sum()
+    }
+
     /// What is wrong with its files; empty where they are what the manifest says.
     pub fn file_faults(&self) -> &[Fault] {
         &self.faults

@@ -133,7 +133,7 @@ fn unfit_location(name: &str, what: &str, manifest: &Manifest) -> Option<Fault> 
 }
 
 /// Whether it names a file of a directory itself.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !(name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == "..")
 }
 
@@ -187,7 +187,8 @@ fn unlisted(path: &Path, manifest: &Manifest) -> Vec<Fault> {
         .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -41,6 +41,52 @@ pub enum RepositoryError {
         /// What went wrong.
         cause: std::io::Error,
     },
+    /// An object store cannot be reached by what the configuration says of it.
+    #[error("models.dir: {cause}")]
+    Unusable {
+        /// What is wrong, and what to do.
+        cause: String,
+    },
+    /// An object store does not answer, or not as it should.
+    #[error("the model repository {place} cannot be read: {cause}")]
+    Unreachable {
+        /// Where it is.
+        place: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// Nothing can be kept on this machine.
+    #[error(
+        "bundles cannot be kept in {path}: {cause}. Make it writable for the server, or name another with `models.cache_dir`"
+    )]
+    Uncacheable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What went wrong.
+        cause: std::io::Error,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk is full: {missing} bytes are missing in {path}. Make room, or name another place with `models.cache_dir`"
+    )]
+    DiskFull {
+        /// Where bundles are kept.
+        path: PathBuf,
+        /// What it lacks, as far as is known.
+        missing: u64,
+    },
+    /// The cache's bound leaves no room for a bundle.
+    #[error(
+        "there is no room for {needed} more bytes in the cache of bundles: {missing} are missing, as `models.cache_bytes` is {bound} and versions in use take the rest. Raise it, or unload versions"
+    )]
+    CacheFull {
+        /// What the bundle needs.
+        needed: u64,
+        /// What it lacks.
+        missing: u64,
+        /// The bound.
+        bound: u64,
+    },
     /// Nothing is left of what was there.
     #[error(
         "no bundle is left in the model repository {place}; it is taken for one that is out of reach, and what is loaded goes on. Put the bundles back, or stop the server"
@@ -50,14 +96,11 @@ pub enum RepositoryError {
         place: String,
     },
     /// `serving.toml` is not what a change was made for.
-    #[error(
-        "{file} has changed since it was read; look at what it says now, and try again",
-        file = crate::repository::serving_file::SERVING_FILE
-    )]
+    #[error("serving.toml has changed since it was read; look at what it says now, and try again")]
     Conflict,
     /// `serving.toml` cannot be written.
-    #[error("{file} cannot be written: {cause}. See to it that the server may write to the repository, or edit the file there",
-        file = crate::repository::serving_file::SERVING_FILE
+    #[error(
+        "serving.toml cannot be written: {cause}. See to it that the server may write to the repository, or edit the file there"
     )]
     Unwritable {
         /// What went wrong.
@@ -89,6 +132,17 @@ impl RepositoryError {
             Self::Conflict => ErrorCode::FailedPrecondition,
             _ => ErrorCode::Unavailable,
         }
+    }
+
+    /// Whether it may be otherwise at the next look although the bundle has not changed.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Uncacheable { .. }
+                | Self::DiskFull { .. }
+                | Self::CacheFull { .. }
+        )
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Manifest {
     pub golden: Option<GoldenSpec>,
     /// A request to try the model with.
     pub example: Option<FileRef>,
+    /// Requests that are run through the model before it answers.
+    pub warm_up: Option<FileRef>,
     /// The sha256 sum of each file of the bundle but the manifest.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -407,7 +409,7 @@ impl Manifest {
         names.extend(self.vocabularies.values().map(|v| v.file.as_str()));
         names.extend(self.texts.values().map(|t| t.tokenizer.as_str()));
         names.extend(self.golden.iter().map(|g| g.file.as_str()));
-        names.extend(self.example.iter().map(|e| e.file.as_str()));
+        names.extend(self.example.iter().chain(&self.warm_up).map(|e| e.file.as_str()));
         names
     }
 

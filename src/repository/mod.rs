@@ -1,23 +1,32 @@
-//! Bundles on disk: found, read, and checked against their own sums and graphs.
+//! Bundles in a directory or an object store: found, brought here, read, and checked against their own sums and graphs.
 
 mod batching_spec;
+mod bucket;
 mod bundle;
 mod contents;
+mod directory;
+mod edit_error;
 mod error;
 mod golden;
 mod manifest;
 mod place;
+mod place_options;
 mod scan;
+mod serving_change;
+mod serving_edit;
 mod serving_file;
 mod serving_spec;
+mod serving_text;
 mod stamp;
 mod tables;
 mod template;
+mod toml_text;
 mod verify;
 mod verify_texts;
 
 pub use batching_spec::BatchingSpec;
 pub use bundle::{Bundle, CatalogueFile, read_manifest};
+pub use edit_error::EditError;
 pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
@@ -25,12 +34,16 @@ pub use manifest::{
     InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,
     UserItemStat, VocabularySpec,
 };
-pub use place::{Place, Revision, ServingText};
+pub use place::Place;
+pub use place_options::PlaceOptions;
 pub use scan::Found;
+pub use serving_change::change;
+pub use serving_edit::{Edit, edited};
 pub use serving_file::{SERVING_FILE, ServingFile};
 pub use serving_spec::{
     GuardRails, Live, LoadWhich, ServingSpec, ShadowSpec, Target, VersionLimits,
 };
+pub use serving_text::{Revision, ServingText};
 pub use stamp::Stamp;
 pub use tables::{HISTORY_COLUMNS, open_text, read_lines, read_table};
 pub use template::{Piece, QUERY};

@@ -1,93 +1,121 @@
 //! Where a model repository is, and what can be done there: list its bundles, bring one here, read and change `serving.toml`.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-
-use sha2::{Digest, Sha256};
 
 use crate::repository::{
-    error::{Fault, RepositoryError},
-    scan::{Found, scan},
+    bucket::Bucket,
+    directory::Directory,
+    error::RepositoryError,
+    place_options::PlaceOptions,
+    scan::Found,
     serving_file::{SERVING_FILE, ServingFile},
+    serving_text::{Revision, ServingText},
 };
-
-/// A `serving.toml` that is larger says something else.
-const MOST_BYTES: u64 = 1 << 20;
-
-/// Who changes `serving.toml` holds a lock on this file of the repository meanwhile.
-const LOCK_FILE: &str = ".serving.toml.lock";
 
 /// A model repository.
 #[derive(Debug, Clone)]
 pub struct Place {
-    dir: PathBuf,
+    kind: Kind,
 }
 
-/// Which state of `serving.toml` a text is; none where there is no file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Revision(Option<String>);
-
-/// What `serving.toml` says, as text, and which state of it that is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServingText {
-    /// The text; empty where there is no file.
-    pub text: String,
-    /// The state.
-    pub revision: Revision,
-}
-
-impl std::fmt::Display for Revision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.as_deref().unwrap_or_default())
-    }
-}
-
-impl Revision {
-    /// The state that has this name; an empty one: there is no file.
-    pub fn named(name: &str) -> Self {
-        Self(Some(name.to_owned()).filter(|name| !name.is_empty()))
-    }
+#[derive(Debug, Clone)]
+enum Kind {
+    Directory(Directory),
+    Bucket(Arc<Bucket>),
 }
 
 impl Place {
     /// Takes a directory for a repository.
     pub fn directory(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { kind: Kind::Directory(Directory::new(dir)) }
+    }
+
+    /// Takes what an address names: an object store for a URL, else a directory; nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Unusable`] where an object store cannot be reached by these options.
+    pub fn open(options: &PlaceOptions) -> Result<Self, RepositoryError> {
+        match options.address.split_once("://") {
+            None => Ok(Self::directory(options.address.clone().into())),
+            Some(("file", path)) => Ok(Self::directory(path.into())),
+            Some(_) => {
+                let bucket = Bucket::open(options)?;
+                Ok(Self { kind: Kind::Bucket(Arc::new(bucket)) })
+            }
+        }
     }
 
     /// Lists the bundles, by name and then by version as a number.
     ///
     /// # Errors
-    /// [`RepositoryError::Unreadable`].
+    /// [`RepositoryError::Unreadable`], [`RepositoryError::Unreachable`], or one of the cache.
     pub async fn bundles(&self) -> Result<Vec<Found>, RepositoryError> {
-        scan(&self.dir)
+        match &self.kind {
+            Kind::Directory(directory) => directory.bundles(),
+            Kind::Bucket(bucket) => bucket.bundles().await,
+        }
     }
 
-    /// Has a bundle in a local directory, whose path ends in its name and version, and returns that.
+    /// Whether bundles stand where they are read from, so that none has to be fetched.
+    pub fn is_here(&self) -> bool {
+        matches!(self.kind, Kind::Directory(_))
+    }
+
+    /// Has a bundle in a local directory, whose path ends in its name and version, and returns that; for its sake other
+    /// bundles may leave the cache, but none of those that are in use.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn bring(&self, found: &Path) -> Result<PathBuf, RepositoryError> {
-        Ok(found.to_owned())
+    pub async fn bring(
+        &self,
+        found: &Path,
+        in_use: &[PathBuf],
+    ) -> Result<PathBuf, RepositoryError> {
+        match &self.kind {
+            Kind::Directory(_) => Ok(found.to_owned()),
+            Kind::Bucket(bucket) => bucket.bring(found, in_use).await,
+        }
+    }
+
+    /// What was seen when it last answered, in this process or an earlier one: its bundles and what `serving.toml` said.
+    pub fn last_seen(&self) -> Option<(Vec<Found>, ServingFile)> {
+        match &self.kind {
+            Kind::Directory(_) => None,
+            Kind::Bucket(bucket) => {
+                let (found, text) = bucket.last_seen()?;
+                Some((found, ServingFile::parse(&text).ok()?))
+            }
+        }
     }
 
     /// Reads the text of `serving.toml`.
     ///
     /// # Errors
-    /// [`RepositoryError::Faulty`] where there is something by that name that cannot be read.
+    /// [`RepositoryError::Faulty`] where there is something by that name that cannot be read, [`RepositoryError::Unreachable`].
     pub async fn serving_text(&self) -> Result<ServingText, RepositoryError> {
-        read(&self.dir.join(SERVING_FILE))
+        match &self.kind {
+            Kind::Directory(directory) => directory.serving_text(),
+            Kind::Bucket(bucket) => bucket.serving_text().await,
+        }
     }
 
     /// Reads `serving.toml` and what it says; without one, nothing is said of any model.
     ///
     /// # Errors
-    /// [`RepositoryError::Faulty`] with everything that is wrong with it.
+    /// [`RepositoryError::Faulty`] with everything that is wrong with it, [`RepositoryError::Unreachable`].
     pub async fn serving_file(&self) -> Result<ServingFile, RepositoryError> {
-        let faulty = |faults| RepositoryError::Faulty { path: self.dir.join(SERVING_FILE), faults };
+        let faulty = |faults| RepositoryError::Faulty { path: self.serving_path(), faults };
         ServingFile::parse(&self.serving_text().await?.text).map_err(faulty)
+    }
+
+    fn serving_path(&self) -> PathBuf {
+        match &self.kind {
+            Kind::Directory(directory) => directory.path().join(SERVING_FILE),
+            Kind::Bucket(_) => format!("{self}/{SERVING_FILE}").into(),
+        }
     }
 
     /// Replaces `serving.toml`, unless it is no longer what it was at a revision; returns what it is now.
@@ -99,53 +127,34 @@ impl Place {
         text: &str,
         since: &Revision,
     ) -> Result<Revision, RepositoryError> {
-        let unwritable = |cause| RepositoryError::Unwritable { cause };
-        let lock = fs::File::create(self.dir.join(LOCK_FILE)).map_err(unwritable)?;
-        lock.lock().map_err(unwritable)?;
-        let path = self.dir.join(SERVING_FILE);
-        if read(&path)?.revision != *since {
-            return Err(RepositoryError::Conflict);
+        match &self.kind {
+            Kind::Directory(directory) => directory.set_serving_text(text, since),
+            Kind::Bucket(bucket) => bucket.set_serving_text(text, since).await,
         }
-        let new = self.dir.join(format!(".{SERVING_FILE}.new"));
-        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(unwritable)?;
-        Ok(revision_of(text))
+    }
+
+    /// Where it is, and where bundles are kept that come from there.
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            Kind::Directory(_) => self.to_string(),
+            Kind::Bucket(bucket) => format!("{self}, kept in {}", bucket.kept_in().display()),
+        }
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.dir.display().fmt(f)
-    }
-}
-
-fn read(path: &Path) -> Result<ServingText, RepositoryError> {
-    let unreadable = |cause: io::Error| {
-        let fix = "make it a file that the server may read, or take it away";
-        let fault = Fault::new(SERVING_FILE, format!("cannot be read: {cause}"), fix);
-        RepositoryError::Faulty { path: path.to_owned(), faults: vec![fault] }
-    };
-    match fs::metadata(path) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(ServingText::default()),
-        Err(cause) => return Err(unreadable(cause)),
-        Ok(metadata) if !metadata.is_file() => {
-            return Err(unreadable(io::Error::other("it is no file")));
+        match &self.kind {
+            Kind::Directory(directory) => directory.path().display().fmt(f),
+            Kind::Bucket(bucket) => f.write_str(bucket.address()),
         }
-        Ok(metadata) if metadata.len() > MOST_BYTES => {
-            return Err(unreadable(io::Error::other("it is larger than 1 MiB")));
-        }
-        Ok(_) => {}
     }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    Ok(ServingText { revision: revision_of(&text), text })
-}
-
-fn revision_of(text: &str) -> Revision {
-    let sum = Sha256::digest(text.as_bytes());
-    Revision(Some(sum.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[tokio::test]
@@ -170,5 +179,30 @@ mod tests {
         fs::create_dir(folder.path().join(SERVING_FILE)).unwrap();
         let place = Place::directory(folder.path().to_owned());
         assert!(place.serving_text().await.unwrap_err().to_string().contains("no file"));
+    }
+
+    #[track_caller]
+    fn check(address: &str, want: Result<&str, &str>) {
+        let options = PlaceOptions { address: address.to_owned(), ..Default::default() };
+        let got = Place::open(&options).map(|place| place.to_string()).map_err(|e| e.to_string());
+        match (got, want) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want),
+            (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
+            (got, want) => panic!("{address}: {got:?} is not {want:?}"),
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_directory_or_a_place_in_a_store() {
+        check("models", Ok("models"));
+        check("/srv/models/", Ok("/srv/models/"));
+        check("file:///srv/models", Ok("/srv/models"));
+        check("s3://shop", Ok("s3://shop"));
+        check("s3://shop/models/", Ok("s3://shop/models"));
+        check("gs://shop/a/b", Ok("gs://shop/a/b"));
+        check("ftp://shop/models", Err("such as s3://BUCKET/PREFIX, gs://"));
+        check("s3:///models", Err("s3:///models"));
+        check("memory:///models", Err("such as s3://BUCKET/PREFIX, gs://"));
+        check("s3://me:word@shop", Err("holds a password"));
     }
 }

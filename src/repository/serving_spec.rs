@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     ids::{ModelName, Version},
@@ -212,7 +212,7 @@ impl Default for GuardRails {
 }
 
 /// What a version may take; it is tried in a process of its own before it is loaded.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VersionLimits {
     /// Memory that it may take, in MiB.
@@ -224,6 +224,8 @@ pub struct VersionLimits {
     pub max_cost_ratio: f64,
     /// Nodes that its graph may have, those of its functions and inner graphs included.
     pub max_graph_nodes: u64,
+    /// Whether it may refuse what callers of the live version send.
+    pub accept_new_signature: bool,
 }
 
 impl Default for VersionLimits {
@@ -233,6 +235,7 @@ impl Default for VersionLimits {
             max_trial_time: Duration::from_secs(60),
             max_cost_ratio: 0.0,
             max_graph_nodes: 100_000,
+            accept_new_signature: false,
         }
     }
 }

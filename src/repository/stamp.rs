@@ -15,9 +15,28 @@ struct Entry {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// What an object store calls this state of it.
+    e_tag: Option<String>,
 }
 
 impl Stamp {
+    /// What an object store lists: the name of each object with its size, the time of its last change in milliseconds, and its tag.
+    pub(super) fn listed<'a>(
+        objects: impl Iterator<Item = (&'a str, u64, i64, Option<&'a str>)>,
+    ) -> Self {
+        let mut entries: Vec<Entry> = objects
+            .map(|(name, bytes, modified_ms, e_tag)| Entry {
+                name: name.into(),
+                inode: 0,
+                bytes,
+                modified: (modified_ms, 0),
+                e_tag: e_tag.map(str::to_owned),
+            })
+            .collect();
+        entries.sort();
+        Self { directory: 0, entries }
+    }
+
     /// Looks at a directory; what vanishes meanwhile is left out, and makes another stamp than before.
     pub fn of(path: &Path) -> Self {
         let entry = |entry: fs::DirEntry| {
@@ -27,6 +46,7 @@ impl Stamp {
                 inode: metadata.ino(),
                 bytes: metadata.len(),
                 modified: (metadata.mtime(), metadata.mtime_nsec()),
+                e_tag: None,
             })
         };
         let mut entries: Vec<Entry> =

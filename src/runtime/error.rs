@@ -34,6 +34,14 @@ pub enum RuntimeError {
     Run(String),
 }
 
+/// What ONNX Runtime and C++ say where memory cannot be had.
+const NO_MEMORY: [&str; 3] = ["Failed to allocate memory", "bad_alloc", "bad allocation"];
+
+/// Whether a message of ONNX Runtime says that memory could not be had.
+pub fn lacks_memory(message: &str) -> bool {
+    NO_MEMORY.iter().any(|words| message.contains(words))
+}
+
 impl RuntimeError {
     /// What kind of failure it is.
     pub fn code(&self) -> ErrorCode {

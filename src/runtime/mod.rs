@@ -30,7 +30,7 @@ mod wire;
 
 pub use blocks::InputBlocks;
 pub use environment::{LIBRARY_VERSION, Runtime};
-pub use error::RuntimeError;
+pub use error::{RuntimeError, lacks_memory};
 pub use external_tensor::ExternalTensor;
 pub use graph::{Graph, ScannedGraph};
 pub use graph_cache::GraphCacheOptions;

@@ -8,11 +8,12 @@ use std::{
 
 use crate::{
     batching::{
-        BatchCounts, BatchError, BatchOptions, Buckets, CostTable, ModelQueue, Outlook, Pipeline,
-        Priority, QueueSetup, Ran, Turns, Work,
+        BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
+        Outlook, Pipeline, Priority, QueueSetup, Ran, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
+    priority::at_low_priority,
     repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
     serving::{
@@ -91,37 +92,38 @@ impl<'a> ColdModel<'a> {
         Ok(Self { runtime, bundle, options, batching, instances })
     }
 
+    /// The first of its sessions.
+    pub fn session(&mut self) -> Option<&mut dyn ModelInstance> {
+        Some(self.instances.first_mut()?.as_mut())
+    }
+
+    /// The most units that one run may have.
+    pub fn max_units(&self) -> usize {
+        self.batching.max_batch_rows
+    }
+
     /// Measures what runs cost, runs batches of every bucket's shape on every instance, as far as there is time, and starts their threads: takes
     /// as long as some dozen runs do, and up to five seconds more.
     ///
     /// # Errors
     /// [`ServingError::Thread`].
     pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
-        let begun = Instant::now();
         let Self { runtime, bundle, options, batching, mut instances } = self;
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
         let model = bundle.id.to_string();
         let layout = batch_layout(bundle);
         let most = batching.max_batch_rows;
-        let mut cost = CostTable::default();
-        for instance in instances.iter_mut().rev() {
-            let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
-            cost = measured.or_quicker(&cost);
-        }
-        let shapes = shapes(
-            &Buckets::new(&batching.length_buckets),
-            longest_run(&bundle.manifest, &layout),
-            &cost,
-            (batching.preferred_batch_rows, most),
-        );
-        let share = LONGEST_WARM_UP / u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
-        let version = (&bundle.manifest, &layout);
-        for (number, instance) in instances.iter_mut().enumerate() {
-            let warmth = run_shapes(instance.as_mut(), version, (&shapes, &cost), share);
-            let (ran, left_out) = (warmth.ran, warmth.missing());
-            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%model, instance = number, shapes = ran, left_out, ms, "warmed up");
-        }
+        let unstarted = |cause| ServingError::Thread { model: model.clone(), cause };
+        let measure = || {
+            let mut cost = CostTable::default();
+            for instance in instances.iter_mut().rev() {
+                let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
+                cost = measured.or_quicker(&cost);
+            }
+            run_every_shape(&mut instances, bundle, (&layout, &batching), &cost);
+            cost
+        };
+        let cost = at_low_priority(measure).map_err(unstarted)?;
         let setup = QueueSetup {
             model: &model,
             inputs: &inputs,
@@ -134,14 +136,38 @@ impl<'a> ColdModel<'a> {
                 Pipeline::Off => false,
             },
         };
-        let queue = ModelQueue::start(setup, instances, &options.turns)
-            .map_err(|cause| ServingError::Thread { model: model.clone(), cause })?;
+        // These threads answer requests: they are started by one whose priority is not lowered.
+        let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
         Ok(ModelHandle {
             id: bundle.id.clone(),
             manifest: bundle.manifest.clone(),
             device: runtime.device().to_string(),
             queue,
         })
+    }
+}
+
+/// Runs batches of every bucket's shape on every instance, as far as there is time, and tells how many.
+fn run_every_shape(
+    instances: &mut [Box<dyn ModelInstance>],
+    bundle: &Bundle,
+    (layout, batching): (&BatchLayout, &BatchOptions),
+    cost: &CostTable,
+) {
+    let begun = Instant::now();
+    let shapes = shapes(
+        &Buckets::new(&batching.length_buckets),
+        longest_run(&bundle.manifest, layout),
+        cost,
+        (batching.preferred_batch_rows, batching.max_batch_rows),
+    );
+    let share = LONGEST_WARM_UP / u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
+    let version = (&bundle.manifest, layout);
+    for (number, instance) in instances.iter_mut().enumerate() {
+        let warmth = run_shapes(instance.as_mut(), version, (&shapes, cost), share);
+        let (ran, left_out) = (warmth.ran, warmth.missing());
+        let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(model = %bundle.id, instance = number, shapes = ran, left_out, ms, "warmed up");
     }
 }
 
@@ -191,6 +217,11 @@ impl ModelHandle {
     /// What has become of rows since the version was loaded.
     pub fn counts(&self) -> BatchCounts {
         self.queue.counts()
+    }
+
+    /// Whether it could run something more without anybody waiting for it.
+    pub fn has_spare_capacity(&self) -> bool {
+        self.queue.has_spare_capacity()
     }
 
     /// What would become of a request for so many rows that came now; builds nothing and waits for nothing.

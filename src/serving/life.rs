@@ -100,7 +100,7 @@ impl fmt::Display for State {
 pub struct Life {
     /// The state.
     pub state: State,
-    /// Why it failed, or what it waits for.
+    /// Why it failed, what it waits for, or how far it is.
     pub reason: Option<Arc<str>>,
 }
 

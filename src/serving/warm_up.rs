@@ -162,6 +162,37 @@ fn tensors(manifest: &Manifest, layout: &BatchLayout, shape: Shape) -> Vec<Tenso
     manifest.inputs.iter().map(|input| made_up(input, manifest, layout, shape)).collect()
 }
 
+/// As [`made_up_inputs`], but with values that differ from place to place; whole numbers, which may be places in a table, are 0 or 1.
+pub(super) fn varied_inputs(
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    units: usize,
+) -> Vec<Tensor> {
+    let mut inputs = made_up_inputs(manifest, layout, units);
+    let mut count = 0;
+    for (input, tensor) in inputs.iter_mut().zip(&manifest.inputs).map(|(t, i)| (i, t)) {
+        if says_what_is_there(input) || input.source == Source::UserIndex {
+            continue;
+        }
+        let mut next = || {
+            count += 1;
+            f32::from(count % 97_u16)
+        };
+        let values = (0..tensor.data.len()).map(|_| match input.dtype {
+            DType::Float32 | DType::Float16 => (1.0 + next()) / 64.0,
+            _ => next() % 2.0,
+        });
+        tensor.data = TensorData::from_floats(input.dtype, values.collect());
+    }
+    inputs
+}
+
+/// Whether an input says which of the others' places are filled.
+fn says_what_is_there(input: &InputSpec) -> bool {
+    matches!(input.source, Source::HistoryMask | Source::HistoryLength | Source::CandidateMask)
+        || input.part == Some(TokenPart::Mask)
+}
+
 fn named<'a>(manifest: &'a Manifest, tensors: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
     manifest.inputs.iter().map(|input| input.name.as_str()).zip(tensors).collect()
 }
@@ -196,10 +227,7 @@ fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, shape: 
     });
     let shape: Vec<usize> = dims.collect();
     let count = shape.iter().product();
-    let there =
-        matches!(input.source, Source::HistoryMask | Source::HistoryLength | Source::CandidateMask)
-            || input.part == Some(TokenPart::Mask);
-    let value = f32::from(u8::from(there));
+    let value = f32::from(u8::from(says_what_is_there(input)));
     let data = match input.dtype {
         DType::String => TensorData::String(vec![String::new(); count]),
         dtype => TensorData::from_floats(dtype, vec![value; count]),

@@ -27,6 +27,7 @@ pub(super) struct InfoApi {
     pub(super) flow: FlowOptions,
     pub(super) onnxruntime_build: String,
     pub(super) lives: Arc<Lives>,
+    pub(super) repository: String,
 }
 
 #[tonic::async_trait]
@@ -46,6 +47,7 @@ impl InfoService for InfoApi {
             process_peak_rss_bytes: usage.peak_rss_bytes,
             user_store: Some(user_store_info(self.engine.users())),
             repository_fault: self.lives.fault().unwrap_or_default(),
+            repository: self.repository.clone(),
         }))
     }
 
@@ -87,9 +89,14 @@ impl InfoApi {
             .map(|(id, life)| (id.clone(), not_loaded(&id, &life)))
             .collect();
         for (id, model) in registry.all() {
+            let known = all.get(&id);
+            let shadow = i32::from(pb::ModelState::Shadow);
+            let info = model_info(&id, &model, registry.labels(&id));
             let info = pb::ModelInfo {
                 live: registry.is_live(&id),
-                ..model_info(&id, &model, registry.labels(&id))
+                state: known.map(|i| i.state).filter(|i| *i == shadow).unwrap_or(info.state),
+                state_reason: known.map(|i| i.state_reason.clone()).unwrap_or_default(),
+                ..info
             };
             all.insert(id, info);
         }

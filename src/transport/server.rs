@@ -94,6 +94,8 @@ pub struct ServerParts {
     pub onnxruntime_build: String,
     /// The lives of all versions.
     pub lives: Arc<Lives>,
+    /// Where the model repository is.
+    pub repository: String,
 }
 
 /// The bound sockets.
@@ -217,6 +219,7 @@ impl Server {
             flow: flow_options.clone(),
             onnxruntime_build: self.parts.onnxruntime_build.clone(),
             lives: Arc::clone(&self.parts.lives),
+            repository: self.parts.repository.clone(),
         };
         let largest = limits.max_message_bytes;
         let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };

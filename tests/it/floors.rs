@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules by floor; a floor names only floors below it.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("main", 9),
     ("cli", 9),
     ("app", 8),
@@ -26,6 +26,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("deadline", 0),
     ("ids", 0),
     ("error_code", 0),
+    ("priority", 0),
 ];
 
 /// Third-party crates that live in these modules only.
@@ -37,7 +38,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("axum", &["transport"]),
     ("dashmap", &["users"]),
     ("redis", &["users"]),
-    ("rustls", &["users"]),
+    ("rustls", &["users", "repository"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("object_store", &["repository"]),

@@ -8,6 +8,10 @@ mod floors;
 mod graph_cache;
 mod packed;
 
+// A repository in an object store.
+mod bucket;
+mod s3_server;
+
 // What the tests of users in Redis work with.
 mod damage;
 mod judge;

@@ -20,7 +20,8 @@ LIBRARY = ROOT / ".onnxruntime" / "libonnxruntime.so"
 TEST_MODELS = ROOT / "target" / "test-models"
 FAULTY_MODELS = ROOT / "target" / "test-models-faulty"
 SHIPPED_MODELS = ROOT / "models"
-START_SECONDS = 60.0
+TEST_CACHE = ROOT / "target" / "test-cache"
+START_SECONDS = 120.0
 
 
 def free_port() -> int:
@@ -35,6 +36,7 @@ def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
     """Returns the environment of a fresh shell, with these settings alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "RUST_LOG"))}
     kept.setdefault("ORT_DYLIB_PATH", str(LIBRARY))
+    kept["XDG_CACHE_HOME"] = str(TEST_CACHE)
     return kept | (settings or {})
 
 
@@ -51,7 +53,7 @@ def podium(
 class Server:
     """One running server; a context manager that kills what is left of it."""
 
-    def __init__(self, models: Path, log: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, models: Path | str, log: Path, settings: dict[str, str] | None = None) -> None:
         """Starts the server and waits until it serves."""
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"

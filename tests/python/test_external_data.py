@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import external
-import hostile
+import onnx_bytes
 import swap
 from bundle import Bundle, write
 from canary import Canaries
@@ -217,15 +217,15 @@ def test_names_that_lead_out_of_the_bundle_are_no_files_of_it(
 
 
 HOSTILE = {
-    "24 graphs": (hostile.nested(40), "more than 24 graphs in one another"),
-    "3000 graphs": (hostile.nested(3000), "more than 24 graphs in one another"),
-    "a chain that overflows ONNX Runtime's stack": (hostile.chain(10_000), "chain of more than 32"),
-    "functions that double": (hostile.chain(30, times=2), "has 1610612735 nodes"),
-    "functions that grow tenfold": (hostile.chain(30, times=10), f"has {2**64 - 1} nodes"),
-    "a ring": (hostile.ring(), "one calls itself"),
-    "many nodes": (hostile.row(100_001), "has 100001 nodes"),
+    "24 graphs": (onnx_bytes.nested(40), "more than 24 graphs in one another"),
+    "3000 graphs": (onnx_bytes.nested(3000), "more than 24 graphs in one another"),
+    "a chain that overflows ONNX Runtime's stack": (onnx_bytes.chain(10_000), "chain of more than 32"),
+    "functions that double": (onnx_bytes.chain(30, times=2), "has 1610612735 nodes"),
+    "functions that grow tenfold": (onnx_bytes.chain(30, times=10), f"has {2**64 - 1} nodes"),
+    "a ring": (onnx_bytes.ring(), "one calls itself"),
+    "many nodes": (onnx_bytes.row(100_001), "has 100001 nodes"),
     "ONNX Runtime's own format": (b"\x1c\0\0\0ORTM" + bytes(99), "ONNX Runtime's own format"),
-    "an operator that nobody knows": (hostile.unknown_operator(), "com.nobody"),
+    "an operator that nobody knows": (onnx_bytes.unknown_operator(), "com.nobody"),
 }
 
 

@@ -1,11 +1,11 @@
 //! What the bench reads of a model repository on this machine: the ranker, its users, its items.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::{
     catalogue::Catalogue,
     ids::ModelId,
-    repository::{Bundle, DimSpec, Place, ServingSpec, Source},
+    repository::{Bundle, DimSpec, Found, Place, PlaceOptions, ServingSpec, Source},
     transport::pb::{ModelSelector, model_selector::Selector},
     users::load_histories,
 };
@@ -24,8 +24,8 @@ pub(super) struct LocalModel {
 
 impl LocalModel {
     /// Reads the version that `model` chooses, and the histories of its encoder, or its own.
-    pub(super) async fn read(models: &Path, model: &ModelSelector) -> Result<Self, String> {
-        let place = Place::directory(models.to_owned());
+    pub(super) async fn read(models: &PlaceOptions, model: &ModelSelector) -> Result<Self, String> {
+        let place = Place::open(models).map_err(|e| e.to_string())?;
         let bundles = place.bundles().await.map_err(|e| e.to_string())?;
         let file = place.serving_file().await.map_err(|e| e.to_string())?;
         let live = file.models.get(&model.name).and_then(ServingSpec::live_version);
@@ -38,8 +38,8 @@ impl LocalModel {
             .iter()
             .filter(|found| found.id.name.as_str() == model.name && wanted(&found.id))
             .max_by_key(|found| found.id.version)
-            .ok_or_else(|| format!("{} has no {}", models.display(), model.name))?;
-        let bundle = Bundle::open(&found.path).map_err(|e| e.to_string())?;
+            .ok_or_else(|| format!("{place} has no {}", model.name))?;
+        let bundle = open(&place, found, &[]).await?;
         let owner = bundle.manifest.encoder.as_ref().and_then(|encoder| {
             bundles.iter().find(|found| {
                 found.id.name.as_str() == encoder.name && found.id.version.0 == encoder.version
@@ -47,7 +47,8 @@ impl LocalModel {
         });
         let mut users = users_of(&bundle)?;
         if let Some(owner) = owner {
-            users.extend(users_of(&Bundle::open(&owner.path).map_err(|e| e.to_string())?)?);
+            let in_use = [found.path.clone()];
+            users.extend(users_of(&open(&place, owner, &in_use).await?)?);
         }
         users.sort();
         users.dedup();
@@ -58,6 +59,11 @@ impl LocalModel {
         let embedding = reads.map_or_else(Vec::new, |input| DimSpec::fixed(&input.shape));
         Ok(Self { bundle, users, items, embedding })
     }
+}
+
+async fn open(place: &Place, found: &Found, in_use: &[PathBuf]) -> Result<Bundle, String> {
+    let path = place.bring(&found.path, in_use).await.map_err(|e| e.to_string())?;
+    Bundle::open(&path).map_err(|e| e.to_string())
 }
 
 fn users_of(bundle: &Bundle) -> Result<Vec<String>, String> {

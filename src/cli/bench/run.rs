@@ -136,7 +136,7 @@ async fn local_model(
         return Ok(None);
     }
     let selector = example.model.clone().unwrap_or_default();
-    LocalModel::read(&args.config()?.models.dir, &selector).await.map(Some)
+    LocalModel::read(&args.config()?.place_options(), &selector).await.map(Some)
 }
 
 /// The requests, and how many users they are drawn from.

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     catalogue::{Catalogue, Vocabulary},
     ranking::{
-        error::RankError,
+        error::{FieldFault, RankError},
         features::{
             column::ColumnFeature,
             counted::CountedHistories,
@@ -237,33 +237,34 @@ impl FeaturePlan {
         }
     }
 
+    /// Refuses all columns at once that no input reads.
     fn refuse_unknown_columns(&self, request: &RankRequest) -> Result<(), RankError> {
         let known = |name: &str, scope: FeatureScope| {
             self.described.iter().any(|f| f.scope == scope && f.name == name)
         };
-        for column in &request.context {
-            if !known(&column.name, FeatureScope::Context) {
-                return Err(self.unknown("context", column, FeatureScope::Context));
-            }
-        }
-        for column in &request.candidates.columns {
-            if !known(&column.name, FeatureScope::Candidate)
-                && !self.declared.contains(&column.name)
-            {
-                return Err(self.unknown("candidates.columns", column, FeatureScope::Candidate));
-            }
-        }
-        Ok(())
+        let context = request.context.iter();
+        let context = context.filter(|column| !known(&column.name, FeatureScope::Context));
+        let columns = request.candidates.columns.iter().filter(|column| {
+            !known(&column.name, FeatureScope::Candidate) && !self.declared.contains(&column.name)
+        });
+        let faults: Vec<FieldFault> =
+            context
+                .map(|column| self.unknown("context", column, FeatureScope::Context))
+                .chain(columns.map(|column| {
+                    self.unknown("candidates.columns", column, FeatureScope::Candidate)
+                }))
+                .collect();
+        if faults.is_empty() { Ok(()) } else { Err(RankError::Invalid(faults)) }
     }
 
-    fn unknown(&self, field: &str, column: &Column, scope: FeatureScope) -> RankError {
+    fn unknown(&self, field: &str, column: &Column, scope: FeatureScope) -> FieldFault {
         let known: Vec<&str> =
             self.described.iter().filter(|f| f.scope == scope).map(|f| f.name.as_str()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let wrong = format!(
             "is no feature of this model; rename it to one of those that it knows, or take it out: {known}"
         );
-        RankError::field(format!("{field}[{}]", column.name), wrong)
+        FieldFault::new(format!("{field}[{}]", column.name), wrong)
     }
 
     fn describe(&self) -> Vec<FeatureDescription> {
