@@ -255,9 +255,7 @@ def test_a_canary_that_fails_is_rolled_back(repository: Repository, server: Serv
     assert set(load.answered) == {1}
 
 
-def test_a_canary_that_fails_has_no_users_where_nobody_can_write(
-    repository: Repository, server: Server, client: Client
-) -> None:
+def test_a_canary_that_fails_has_no_users_where_nobody_can_write(repository: Repository, server: Server, client: Client) -> None:
     lock = repository.path / ".serving.toml.lock"
     lock.mkdir()
     repository.publish(trial.ranker(2, trial.WORSE))

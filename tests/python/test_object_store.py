@@ -326,11 +326,7 @@ def test_no_key_leads_out_of_the_cache(store: Store, door: Door, tmp_path: Path)
         reaches(client, NAME, {1: READY, 2: READY, 3: FAILED})
         assert reason(client, NAME, 3).count("is not a plain file name") == len(listed)
         # Keys that no client can name: the listing is refused, and what is loaded goes on.
-        for key in (
-            f"ranking/models/{NAME}/4/../../../canary",
-            "ranking/models/../canary/1/model.toml",
-            "ranking/models//1/model.toml",
-        ):
+        for key in (f"ranking/models/{NAME}/4/../../../canary", "ranking/models/../canary/1/model.toml", "ranking/models//1/model.toml"):
             door.more_keys = [key]
             until(lambda: "cannot be read" in fault(client), f"{key} was never told")
             assert answering(client) == 2
