@@ -17,6 +17,7 @@ mod plan_scenes;
 mod probe;
 mod registry;
 mod samples;
+mod shapes;
 mod shift;
 mod tally;
 mod traffic;

@@ -7,12 +7,14 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+import tiny
 import trial
 from client import Client
 from expected import column
@@ -34,10 +36,10 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @contextmanager
-def serving(repository: Repository, *logs: Path) -> Iterator[list[Server]]:
+def serving(repository: Repository, *logs: Path, **settings: str) -> Iterator[list[Server]]:
     """Starts a server for each log, all of which follow the repository."""
     with ExitStack() as stack:
-        servers = [stack.enter_context(Server(repository.path, log, QUICK)) for log in logs]
+        servers = [stack.enter_context(Server(repository.path, log, QUICK | settings)) for log in logs]
         yield servers
         for server in servers:
             server.terminate()
@@ -272,3 +274,32 @@ def test_a_canary_that_fails_has_no_users_where_nobody_can_write(repository: Rep
         until(lambda: not client.info().repository_fault, "the fault stayed")
         assert set(versions(client)) == {1}
     assert not load.failed
+
+
+def rows(client: Client, model: str, version: int) -> int:
+    """Returns how many rows a version has run."""
+    models = client.info().models
+    counted: int = next(m.run_counters.rows for m in models if (m.name, m.version) == (model, version))
+    return counted
+
+
+def test_a_shadow_keeps_nothing_of_users(repository: Repository, log: Path) -> None:
+    ranker = tiny.ranker(1)
+    manifest = ranker.manifest.replace('name = "tiny-encoder"\nversion = 1', 'name = "tiny-encoder"\nversion = 2')
+    for bundle in (tiny.encoder(), replace(tiny.encoder(), version="2")):
+        repository.publish(bundle)
+    repository.publish(ranker)
+    repository.publish(replace(ranker, version="2", manifest=manifest))
+    repository.say("[models.tiny-ranker]\nshadow = { version = 2 }")
+    items = {"ids": tiny.ITEMS[:8], "columns": [column("price", [1.0] * 8)]}
+    asked = {"model": {"name": "tiny-ranker"}, "user": {"id": "anna"}, "candidates": items}
+    with serving(repository, log, PODIUM_MODELS__WARM_USERS="0") as (server,):
+        client = Client(server.address)
+        reaches(client, "tiny-ranker", {1: "READY", 2: "SHADOW"})
+        before = rows(client, "tiny-ranker", 2), rows(client, "tiny-encoder", 2)
+        assert client.rank(**asked).model_version == 1
+        until(lambda: rows(client, "tiny-ranker", 2) == before[0] + 8, "the shadow scored nothing")
+        assert rows(client, "tiny-encoder", 2) == before[1] + 1, "the shadow's encoder was not asked"
+        kept = {stored.encoder_version: stored.HasField("created_time") for stored in client.user("anna").embeddings}
+        assert kept == {1: True, 2: False}
+        client.close()
