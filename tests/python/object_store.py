@@ -198,7 +198,11 @@ class Door:
         while self.held == key and time.monotonic() < give_up:
             time.sleep(0.02)
         if self.status is not None:
-            return self.status, {}, b"<Error><Code>NotToday</Code><RequestId>%d</RequestId></Error>" % time.monotonic_ns()
+            return (
+                self.status,
+                {},
+                b"<Error><Code>NotToday</Code><RequestId>%d</RequestId></Error>" % time.monotonic_ns(),
+            )
         if method == "GET":
             self.gets[key] += 1
         connection = http.client.HTTPConnection("127.0.0.1", self.store.port, timeout=20)
