@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def fault(client: Client) -> str:
     """Returns what is wrong with the repository."""
     told: str = client.info().repository_fault
     return told
+
+
+def is_told(client: Client, words: str) -> bool:
+    """Says whether this is what is wrong with the repository."""
+    return words in fault(client)
+
+
+def is_right(client: Client) -> bool:
+    """Says whether nothing is wrong with the repository."""
+    return not fault(client)
 
 
 def why(client: Client, version: int) -> str:
@@ -144,12 +155,12 @@ def test_servers_follow_one_file(store: Store, tmp_path: Path) -> None:
             answers_with(client, 3, label="canary")
         store.say(f"[models.{NAME}]\nlife = 1")
         for client in (one, other):
-            until(lambda client=client: "unknown field `life`" in fault(client), "the fault was never told")
+            until(partial(is_told, client, "unknown field `life`"), "the fault was never told")
             assert answering(client) == 1
         store.delete("serving.toml")
         for client in (one, other):
             answers_with(client, 3)
-            until(lambda client=client: not fault(client), "the fault stayed")
+            until(partial(is_right, client), "the fault stayed")
 
 
 def test_a_store_that_goes_away_or_answers_errors_costs_nobody_an_answer(
@@ -248,6 +259,14 @@ def test_a_start_without_the_store_serves_what_was_last_seen(store: Store, door:
 BOUND = 1 << 20
 
 
+def fill(path: Path) -> None:
+    """Writes a file until there is no room for more."""
+    with path.open("wb") as filler:
+        while True:
+            filler.write(b"x" * 4096)
+            filler.flush()
+
+
 def test_the_cache_keeps_to_its_bound(store: Store, tmp_path: Path) -> None:
     store.say(f'[models.{NAME}]\nload = "live"')
     with serving(store.port, tmp_path, PODIUM_MODELS__CACHE_BYTES=str(BOUND)) as (_, client):
@@ -281,11 +300,8 @@ def test_a_full_disk_leaves_the_live_version_serving(store: Store, tmp_path: Pat
             until(lambda: "disk is full" in why(client, 2), "never told")
             assert states(client, NAME) == {1: READY, 2: FOUND}
             # Somebody else fills the disk, so that not even a manifest fits.
-            (cache / "filler").write_bytes(b"")
-            with pytest.raises(OSError, match="No space left"), (cache / "filler").open("ab") as filler:
-                while True:
-                    filler.write(b"x" * 4096)
-                    filler.flush()
+            with pytest.raises(OSError, match="No space left"):
+                fill(cache / "filler")
             store.publish(swap.ranker(3))
             until(lambda: "disk is full" in why(client, 3), "that the disk is full was never told")
             # What is here is followed all the same.
@@ -369,7 +385,7 @@ def test_credentials_are_needed_and_never_shown(store: Store, tmp_path: Path) ->
         client.close()
 
 
-def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_address_that_is_none_is_told() -> None:
     for address, words in {
         "ftp://shop/models": "write a directory, or a URL such as s3://",
         "s3://me:word@shop": "holds a password",
@@ -391,7 +407,8 @@ def test_the_bench_reads_a_bundle_from_the_store(store: Store, tmp_path: Path) -
     with serving(store.port, tmp_path) as (server, _):
         ended = podium(
             "bench", "--models", URL, "--target", f"http://{server.address}", "--model", "tiny-ranker",
-            "--concurrency", "1", "--duration", "200ms", "--warmup", "100ms", "--candidates", "5", "--repeat", "1", "--no-raw",
+            "--concurrency", "1",
+            "--duration", "200ms", "--warmup", "100ms", "--candidates", "5", "--repeat", "1", "--no-raw",
             settings=settings(store.port, tmp_path / "bench"),
         )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -214,9 +214,7 @@ def available_mib() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
 
 
-def test_a_version_is_not_loaded_without_memory_for_it(
-    repository: Repository, log: Path, fresh: dict[str, str]
-) -> None:
+def test_a_version_is_not_loaded_without_memory_for_it(repository: Repository, log: Path, fresh: dict[str, str]) -> None:
     # Sixteen instances of a quarter of a gibibyte each are four of which two are there.
     settings = {
         "PODIUM_MODELS__MEMORY_RESERVE_MIB": str(available_mib() - 2048),
