@@ -15,13 +15,16 @@ use crate::{
         ahead::{Computing, EmbeddingsAhead},
         bringing::Bringing,
         loader::{Loaded, Loader},
+        overrides::Overrides,
         sighting::Sighting,
         trial::{Outcome, Trying},
     },
     ids::ModelId,
     ranking::{Engine, Model},
     repository::{Bundle, Found, Place, RepositoryError, ServingFile},
-    serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
+    serving::{
+        Action, Labels, Lives, Now, Said, ServingError, Standing, State, TrafficRules, Wanted, next,
+    },
 };
 
 /// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
@@ -37,8 +40,9 @@ pub(super) struct Follower {
     lives: Arc<Lives>,
     /// Every version that has a life.
     seen: BTreeMap<ModelId, Sighting>,
-    /// The last `serving.toml` that was right.
+    /// The last `serving.toml` that was right, with what this server rejects by itself.
     file: ServingFile,
+    overrides: Arc<Overrides>,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
     ahead: EmbeddingsAhead,
@@ -61,7 +65,7 @@ impl Follower {
         place: Place,
         labels: Labels,
         (loader, ahead): (Loader, EmbeddingsAhead),
-        lives: Arc<Lives>,
+        (lives, overrides): (Arc<Lives>, Arc<Overrides>),
     ) -> Self {
         Self {
             bringing: Bringing::new(place.clone()),
@@ -71,6 +75,7 @@ impl Follower {
             lives,
             seen: BTreeMap::new(),
             file: ServingFile::default(),
+            overrides,
             leaving: BTreeMap::new(),
             ahead,
             under_way: None,
@@ -100,7 +105,8 @@ impl Follower {
         {
             tracing::warn!("what was last seen of the repository is served: it cannot be read");
             self.take_in(&found);
-            self.file = file;
+            self.file = self.overrides.with(file);
+            self.direct();
             self.note(looked);
             return Ok(());
         }
@@ -125,7 +131,8 @@ impl Follower {
             return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
         self.take_in(&found);
-        self.file = self.place.serving_file().await?;
+        self.file = self.overrides.with(self.place.serving_file().await?);
+        self.direct();
         Ok(())
     }
 
@@ -151,10 +158,30 @@ impl Follower {
         self.bringing.retain(|id| self.seen.contains_key(id));
     }
 
+    /// Leads requests as the file says, and shows what it rejects.
+    fn direct(&self) {
+        let (found, unfit) = (self.found(), BTreeSet::new());
+        let said = self.said(&found, &unfit);
+        let (mut rules, mut rejected) = (BTreeMap::new(), BTreeMap::new());
+        for id in found.keys() {
+            let spec = said.spec_of(&id.name);
+            if let Some(reason) = spec.rejection(id.version) {
+                rejected.insert(id.clone(), reason.into());
+            }
+            rules.entry(id.name.clone()).or_insert_with(|| TrafficRules::of(&spec));
+        }
+        self.loader.registry.direct(&rules);
+        self.lives.note_rejected(rejected);
+    }
+
     /// Tells once what is wrong with the repository, or that it is right again.
     fn note(&self, looked: Result<(), RepositoryError>) {
         let found = self.found();
-        let missing = || Wanted::missing(&self.said(&found, &BTreeSet::new()));
+        let missing = || {
+            let mut missing = Wanted::missing(&self.said(&found, &BTreeSet::new()));
+            missing.extend(self.overrides.faults());
+            missing
+        };
         let fault = match looked {
             Err(error) => Some(error.to_string()),
             Ok(()) => Some(missing().join("\n")).filter(|missing| !missing.is_empty()),
@@ -187,6 +214,10 @@ impl Follower {
                 self.loader.registry.lead(route, to);
             }
             Some(Action::Drain(id)) => self.drain(&id),
+            Some(Action::Turn(id, to)) => {
+                self.lives.step(&id, to, None);
+                tracing::info!(model = %id, %to, "a loaded version is used otherwise");
+            }
             Some(Action::Load(id)) => self.load(&id).await,
         }
         true
@@ -402,8 +433,10 @@ impl Follower {
     fn publish(&self, loaded: Loaded) {
         let id = loaded.id.clone();
         self.loader.publish(loaded);
-        self.lives.step(&id, State::Ready, None);
-        tracing::info!(model = %id, "loaded");
+        let shadow = self.wanted().shadows.contains(&id);
+        let state = if shadow { State::Shadow } else { State::Ready };
+        self.lives.step(&id, state, None);
+        tracing::info!(model = %id, %state, "loaded");
     }
 
     /// Loads a bundle whose files are read; a panic on the way is a failure like any other.

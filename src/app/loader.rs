@@ -131,7 +131,7 @@ impl Loader {
         let handle = cold.warm_up()?;
         let (histories, model) = self.compile(bundle, handle, encoder)?;
         if let Model::Ranker(ranker) = &model {
-            self.rehearse(bundle, ranker, limits).await?;
+            self.rehearse(bundle, ranker, limits)?;
         }
         Ok(Loaded { id: bundle.id.clone(), model, histories })
     }
@@ -146,7 +146,8 @@ impl Loader {
         self.registry.publish(id, Arc::new(model));
     }
 
-    async fn rehearse(
+    /// Tries a ranker with requests, at low priority.
+    fn rehearse(
         &self,
         bundle: &Bundle,
         ranker: &Ranker,
@@ -160,7 +161,9 @@ impl Loader {
             limits: &self.limits,
             accept_new_signature: limits.accept_new_signature,
         };
-        rehearsal.run().await
+        let (runtime, model) = (Handle::current(), bundle.id.to_string());
+        at_low_priority(|| runtime.block_on(rehearsal.run()))
+            .map_err(|cause| ServingError::Thread { model, cause })?
     }
 
     /// The version of a model that answers who names none, where it is a ranker.

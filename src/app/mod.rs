@@ -7,8 +7,10 @@ mod error;
 mod example;
 mod follower;
 mod following;
+mod guard;
 mod loader;
 mod memory;
+mod overrides;
 mod rehearsal;
 mod sighting;
 mod trial;
@@ -26,7 +28,7 @@ pub use warm_up_file::load_warm_up;
 use crate::{
     app::{
         ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
-        loader::Loader, sighting::Sighting, trial::Trials,
+        guard::Guard, loader::Loader, overrides::Overrides, sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
@@ -46,6 +48,7 @@ pub struct App {
     users: Arc<dyn UserStore>,
     lives: Arc<Lives>,
     follower: Follower,
+    guard: Guard,
     /// Where the model repository is.
     repository: String,
     config: Config,
@@ -86,7 +89,17 @@ impl App {
         let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
         let repository = place.describe();
         let labels = config.models.labels.clone();
-        let mut follower = Follower::new(place, labels, (loader, ahead), Arc::clone(&lives));
+        let overrides = Arc::new(Overrides::default());
+        let guard = Guard {
+            registry: Arc::clone(&registry),
+            place: place.clone(),
+            labels: labels.clone(),
+            overrides: Arc::clone(&overrides),
+            told: BTreeMap::new(),
+            fault: None,
+        };
+        let mut follower =
+            Follower::new(place, labels, (loader, ahead), (Arc::clone(&lives), overrides));
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
         follower.settle().await;
@@ -99,7 +112,7 @@ impl App {
         };
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
-        Ok(Self { engine, runtime, shipped, users, lives, follower, repository, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, repository, config })
     }
 
     /// What ranks requests.
@@ -138,6 +151,9 @@ impl App {
                 StartError::Transport(format!("no thread for the repository: {cause}"))
             })?),
         };
+        self.guard.start(stop.clone()).map_err(|cause| {
+            StartError::Transport(format!("no thread for guard rails: {cause}"))
+        })?;
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         if let Some(following) = following {

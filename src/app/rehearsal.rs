@@ -38,7 +38,7 @@ pub(super) struct Rehearsal<'a> {
 struct Batch {
     requests: Vec<Arc<RankRequest>>,
     names: Vec<String>,
-    /// Whether it is a fault that the version refuses one.
+    /// Whether it is a fault that the version refuses one; of callers' requests that has been told, of the example it may want a catalogue.
     must_be_taken: bool,
 }
 
@@ -52,17 +52,19 @@ impl Rehearsal<'_> {
         self.hold_against_callers(&recent)?;
         let begun = Instant::now();
         let deadline = Deadline::after(begun, REPLAYING);
-        let (mut answered, mut refused, mut left_out) = (0, 0, 0);
-        for batch in [self.shipped()?, self.example()?, of_callers(recent)] {
+        let (mut answered, mut refused, mut left_out) = ([0; 3], 0, 0);
+        let batches = [self.shipped()?, self.example()?, of_callers(recent)];
+        for (batch, answered) in batches.into_iter().zip(&mut answered) {
             let replayed = replay(self.ranker, &batch.requests, deadline).await;
             let replayed = replayed.map_err(|failed| self.failed(&batch, &failed))?;
             self.check_refused(&batch, &replayed)?;
-            answered += replayed.answered;
+            *answered = replayed.answered;
             refused += replayed.refused.len();
             left_out += replayed.left_out;
         }
         let (model, took_ms) = (self.ranker.id(), begun.elapsed().as_millis() as u64);
-        tracing::info!(%model, answered, refused, left_out, took_ms, "requests were replayed");
+        let [of_bundle, example, recent] = answered;
+        tracing::info!(%model, of_bundle, example, recent, refused, left_out, took_ms, "requests were replayed");
         Ok(())
     }
 
@@ -135,24 +137,16 @@ impl Rehearsal<'_> {
     }
 
     fn check_refused(&self, batch: &Batch, replayed: &Replayed) -> Result<(), ServingError> {
-        let named = replayed.refused.iter().filter_map(|(place, why)| {
-            let name = batch.names.get(*place)?;
-            Some((name, why))
-        });
-        if batch.must_be_taken {
-            let fix = "write requests that the model takes; `podium rank --verbose` shows one";
-            let faults: Vec<Fault> = named
-                .take(MOST_FIELDS)
-                .map(|(name, why)| Fault::new(name, format!("the model refuses it: {why}"), fix))
-                .collect();
-            if !faults.is_empty() {
-                return Err(self.bundle.faulty(faults).into());
-            }
-        } else if let Some((name, why)) = named.take(1).next() {
-            let (model, refused) = (self.ranker.id(), replayed.refused.len());
-            tracing::warn!(%model, request = name, why, refused, "a request that was replayed is refused");
+        if !batch.must_be_taken || replayed.refused.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let fix = "write requests that the model takes, with the features that GetServerInfo lists";
+        let told = |(place, why): &(usize, String)| {
+            let name = batch.names.get(*place).map_or("a request", String::as_str);
+            Fault::new(name, format!("the model refuses it: {why}"), fix)
+        };
+        let faults = replayed.refused.iter().take(MOST_FIELDS).map(told);
+        Err(self.bundle.faulty(faults.collect()).into())
     }
 }
 

@@ -16,6 +16,13 @@ impl Buckets {
         Self(bounds)
     }
 
+    /// The bounds of all lengths up to the longest, which is the last one.
+    pub fn bounds_up_to(&self, longest: usize) -> Vec<usize> {
+        let longest = longest.max(1);
+        let next = |bound: &usize| (*bound < longest).then(|| self.bound(*bound + 1).min(longest));
+        std::iter::successors(Some(self.bound(1).min(longest)), next).collect()
+    }
+
     /// The least bound that a length fits under; beyond the last given one, the steps go on.
     pub(super) fn bound(&self, length: usize) -> usize {
         let at = self.0.partition_point(|bound| *bound < length);

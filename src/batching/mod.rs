@@ -34,6 +34,7 @@ mod turns;
 mod units;
 mod worker;
 
+pub use buckets::Buckets;
 pub use close::Closed;
 pub use cost::{CostPoint, CostTable, LengthWeight};
 pub use counters::BatchCounts;

@@ -103,6 +103,11 @@ impl ModelQueue {
         self.shared.counters.read()
     }
 
+    /// Whether nothing waits, and an instance has nothing to run.
+    pub fn has_spare_capacity(&self) -> bool {
+        self.shared.is_idle()
+    }
+
     /// What would become of a request for so many rows that came now; costs a look at what waits, and builds nothing.
     pub fn outlook(
         &self,

@@ -86,6 +86,12 @@ impl Shared {
         self.state().schedule.outlook(now, asked)
     }
 
+    /// Whether nothing waits and an instance has nothing to run.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.schedule.is_empty() && state.schedule.has_idle()
+    }
+
     /// Takes a job out whose caller left.
     pub(super) fn forget(&self, job: &Job) {
         self.state().schedule.forget(job);

@@ -127,7 +127,7 @@ mod tests {
         let all = take(&course, 1, begin, MS(300)).await;
         let within = |from: u64| {
             let slot = begin + MS(from)..begin + MS(from + 100);
-            all.iter().filter(|moment| slot.contains(moment)).count()
+            all.iter().filter(|moment| slot.contains(*moment)).count()
         };
         let counts = [within(0), within(100), within(200)];
         assert!(counts[1] > 4 * counts[0].max(counts[2]), "{counts:?}");

@@ -10,52 +10,74 @@ use crate::{
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
-        order::{inputs, order},
+        order::{Ordered, order},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
         response::{Ranking, StageTimes},
+        scoring::inputs,
+        trial::Trials,
         user_side::{UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
     },
-    serving::{Registry, Selector},
+    serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
     users::{SingleFlight, UserStore},
 };
 
 /// Ranks requests.
 pub struct Engine {
-    parts: EngineParts,
+    parts: Arc<EngineParts>,
     flights: SingleFlight<RankError>,
+    trials: Trials,
 }
 
 impl Engine {
     /// Makes an engine.
     pub fn new(parts: EngineParts) -> Self {
-        Self { parts, flights: SingleFlight::default() }
+        let parts = Arc::new(parts);
+        let trials = Trials::new(Arc::clone(&parts));
+        Self { parts, flights: SingleFlight::default(), trials }
     }
 
-    /// Orders the candidates of one request.
+    /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
     ///
     /// # Errors
     /// [`RankError`], whose code says whose fault it is.
     pub async fn rank(
         &self,
-        request: &RankRequest,
+        request: &Arc<RankRequest>,
         deadline: Deadline,
     ) -> Result<Ranking, RankError> {
         if deadline.expired(Instant::now()) {
             return Err(RankError::Expired(Stage::Arrival));
         }
-        let ranker = self.ranker(&request.model)?;
-        let located = ranker.locate(&request.candidates.ids);
-        let located = in_time(&ranker, located, request, deadline)?;
-        let begun = Instant::now();
-        let user = self.user_side(&ranker, request, deadline).await?;
-        let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
-        let ranking = order(&ranker, (request, located), user, deadline, times).await?;
+        let Chosen { model, traffic } = self.choose(request)?;
+        let ranker = as_ranker(&model)?;
+        let ordered = self.order(ranker, request, (deadline, traffic.is_some())).await;
+        if let Some(traffic) = traffic {
+            let first = ordered.as_ref();
+            let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
+            self.trials.weigh(&traffic, (ranker, request), &first);
+        }
+        let (ranking, _) = ordered?;
         ranker.recent().offer(request);
         Ok(ranking)
+    }
+
+    /// Has one version order the candidates.
+    async fn order(
+        &self,
+        ranker: &Arc<Ranker>,
+        request: &RankRequest,
+        (deadline, is_compared): (Deadline, bool),
+    ) -> Result<Ordered, RankError> {
+        let located = ranker.locate(&request.candidates.ids);
+        let located = in_time(ranker, located, request, deadline)?;
+        let begun = Instant::now();
+        let user = self.user_side(ranker, request, deadline).await?;
+        let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
+        order(ranker, (request, located), user, (deadline, is_compared), times).await
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -80,24 +102,41 @@ impl Engine {
         deadline: Deadline,
     ) -> Result<UserSide, RankError> {
         let (parts, flights) = (&self.parts, &self.flights);
-        let desk = UserDesk { parts, flights, deadline, priority: None };
+        let desk = UserDesk { parts, flights, deadline, priority: None, keeps: true };
         user_side(&desk, ranker, request).await
     }
 
-    /// The ranker that answers; the default model where the choice names none.
+    /// The version that answers a request, by the model's traffic.
+    fn choose(&self, request: &RankRequest) -> Result<Chosen<Model>, RankError> {
+        let asker = Asker {
+            user: &request.user.id,
+            request_id: &request.request_id,
+            caller: request.caller.as_str(),
+        };
+        let name = self.name_of(&request.model);
+        Ok(self.parts.registry.choose(name, &request.model.selector, &asker)?)
+    }
+
+    fn name_of<'a>(&'a self, choice: &'a ModelChoice) -> &'a str {
+        match choice.name.as_str() {
+            "" => self.default_model(),
+            name => name,
+        }
+    }
+
+    /// How the versions that are tried beside a live one have done so far.
+    pub fn comparisons(&self) -> Vec<Comparison> {
+        comparisons(&self.parts.registry)
+    }
+
+    /// The live ranker, or the one that the choice names; the default model where the choice names none.
     ///
     /// # Errors
     /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
     pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
-        let name = match choice.name.as_str() {
-            "" => self.default_model(),
-            name => name,
-        };
+        let name = self.name_of(choice);
         let model = self.parts.registry.resolve(name, &choice.selector)?;
-        match model.as_ref() {
-            Model::Ranker(ranker) => Ok(Arc::clone(ranker)),
-            Model::Encoder(_) => Err(RankError::NotARanker(name.to_owned())),
-        }
+        as_ranker(&model).cloned()
     }
 
     /// The user encoder of that name; in its live version, where none is said.
@@ -169,5 +208,12 @@ impl Engine {
     /// The published models.
     pub fn registry(&self) -> &Registry<Model> {
         &self.parts.registry
+    }
+}
+
+fn as_ranker(model: &Model) -> Result<&Arc<Ranker>, RankError> {
+    match model {
+        Model::Ranker(ranker) => Ok(ranker),
+        Model::Encoder(encoder) => Err(RankError::NotARanker(encoder.id().name.to_string())),
     }
 }

@@ -1,5 +1,7 @@
 //! The path of one request: model, user, features, run, selection.
 
+mod behind;
+mod blame;
 mod engine;
 mod error;
 mod features;
@@ -11,8 +13,10 @@ mod recent;
 mod replay;
 mod request;
 mod response;
+mod scoring;
 mod select;
 mod signature;
+mod trial;
 mod user_side;
 mod user_view;
 mod warm;

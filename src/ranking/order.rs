@@ -2,35 +2,33 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
-
 use crate::{
-    batching::{BatchError, Ran, Work},
+    batching::BatchError,
     deadline::Deadline,
     ranking::{
+        behind::FirstScores,
         error::{RankError, Stage},
-        features::Sources,
         in_time::first_by_prior,
         models::{Located, Ranker},
         request::RankRequest,
         response::{Degraded, Head, Ranking, Scored, StageTimes},
-        select::{best, head_values},
+        scoring::{by_position, inputs, scored, work},
+        select::best,
         user_side::UserSide,
     },
-    tensor::Tensor,
 };
 
-/// Texts that are tokenised without having the thread's other tasks moved away, in bytes: a few milliseconds of work.
-const MOST_TEXT_BYTES_BETWEEN_TASKS: usize = 32 << 10;
+/// An answer, and what a second version is compared with, where one may be asked.
+pub(super) type Ordered = (Ranking, Option<Arc<FirstScores>>);
 
 /// Builds a ranker's inputs, has them run, and orders the candidates; `times` has what was spent before.
 pub(super) async fn order(
     ranker: &Ranker,
     (request, mut located): (&RankRequest, Located),
     user: UserSide,
-    deadline: Deadline,
+    (deadline, is_compared): (Deadline, bool),
     mut times: StageTimes,
-) -> Result<Ranking, RankError> {
+) -> Result<Ordered, RankError> {
     let begun = Instant::now();
     let inputs = inputs(ranker, (request, &located), &user, deadline)?;
     times.features = begun.elapsed();
@@ -55,71 +53,12 @@ pub(super) async fn order(
     if deadline.expired(begun) {
         return Err(RankError::Expired(Stage::Run));
     }
+    let first = is_compared
+        .then(|| Arc::new(FirstScores { scores: by_position(&items), user: user.clone() }));
     items.extend(unscored(&located));
     let items = best(items, &request.candidates.prior_scores, request.top_k);
     times.select = begun.elapsed();
-    Ok(answer(ranker, (items, further_heads), located, user, times))
-}
-
-/// One tensor for each input of the manifest, in its order.
-pub(super) fn inputs(
-    ranker: &Ranker,
-    (request, located): (&RankRequest, &Located),
-    user: &UserSide,
-    deadline: Deadline,
-) -> Result<Vec<Tensor>, RankError> {
-    let sources = Sources {
-        request,
-        scored: &located.scored,
-        rows: &located.rows,
-        history: &user.history,
-        embedding: &user.embedding,
-        deadline,
-    };
-    let heavy = ranker.plan.text_bytes(request) > MOST_TEXT_BYTES_BETWEEN_TASKS;
-    aside(heavy, || ranker.plan.build(&sources))
-}
-
-/// Does work on this thread; where it is heavy, lets another thread take over the tasks that wait for this one.
-fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
-    match flavor {
-        Ok(RuntimeFlavor::MultiThread) if heavy => tokio::task::block_in_place(work),
-        _ => work(),
-    }
-}
-
-/// The scored candidates, and the values of the heads beside the one that ranks.
-fn scored(
-    ranker: &Ranker,
-    ran: Ran,
-    located: &Located,
-) -> Result<(Vec<Scored>, Vec<Head>), RankError> {
-    let count = located.scored.len();
-    let specs = &ranker.handle.manifest().outputs;
-    let mut heads = specs.iter().zip(ran.outputs).map(|(spec, output)| {
-        head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
-            model: ranker.id().to_string(),
-            output: spec.name.clone(),
-            wrong,
-        })
-    });
-    let ranking = heads.next().transpose()?.unwrap_or_default();
-    let further = ranker.further_heads.iter().zip(heads);
-    let further =
-        further.map(|(name, values)| Ok(Head { name: Arc::clone(name), values: values? }));
-    let further = further.collect::<Result<_, RankError>>()?;
-    let item = |(row, (&index, &score)): (usize, (&u32, &f32))| Scored {
-        index,
-        score: Some(score),
-        row: Some(row as u32),
-    };
-    Ok((located.scored.iter().zip(&ranking).enumerate().map(item).collect(), further))
-}
-
-fn work(request: &RankRequest, inputs: Vec<Tensor>, deadline: Deadline) -> Work {
-    let (priority, caller) = (request.priority, request.caller.clone());
-    Work { inputs, deadline, priority, caller }
+    Ok((answer(ranker, (items, further_heads), located, user, times), first))
 }
 
 /// The candidates that the model is not asked about.

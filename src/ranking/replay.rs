@@ -58,7 +58,9 @@ async fn replay_one(
     let request = without_who_asked(request);
     let user = user_side_alone(ranker, &request.user, deadline).await?;
     let located = ranker.locate(&request.candidates.ids);
-    order(ranker, (&request, located), user, deadline, StageTimes::default()).await.map(drop)
+    order(ranker, (&request, located), user, (deadline, false), StageTimes::default())
+        .await
+        .map(drop)
 }
 
 /// Whether a request failed for want of time or room, which says nothing of the version.

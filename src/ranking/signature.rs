@@ -12,8 +12,8 @@ use crate::{
         error::{FieldFault, RankError},
         features::{FeatureDescription, FeatureScope},
         models::Ranker,
-        order::inputs,
         request::{Column, RankRequest, Values},
+        scoring::inputs,
         user_side::user_side_at_once,
     },
 };
@@ -57,8 +57,10 @@ impl Misfits {
     fn add(&mut self, faults: Vec<FieldFault>) {
         self.of += 1;
         self.refused += usize::from(!faults.is_empty());
-        for fault in faults {
-            let (_, requests) = self.fields.entry(fault.field).or_insert((fault.wrong, 0));
+        let faults: BTreeMap<String, String> =
+            faults.into_iter().map(|fault| (fault.field, fault.wrong)).collect();
+        for (field, wrong) in faults {
+            let (_, requests) = self.fields.entry(field).or_insert((wrong, 0));
             *requests += 1;
         }
     }
@@ -74,9 +76,28 @@ fn faults(ranker: &Ranker, request: &RankRequest) -> Vec<FieldFault> {
     });
     if let Err(RankError::Invalid(further)) = built {
         let known: BTreeSet<String> = faults.iter().map(|fault| fault.field.clone()).collect();
-        faults.extend(further.into_iter().filter(|fault| !known.contains(&fault.field)));
+        let further = further.into_iter().map(|fault| without_values(fault, request));
+        faults.extend(further.filter(|fault| !known.contains(&fault.field)));
     }
     faults
+}
+
+/// A fault without what the request holds, which is not for the log: items and numbers become `…`, places among candidates go.
+fn without_values(fault: FieldFault, request: &RankRequest) -> FieldFault {
+    let ids = &request.candidates.ids;
+    let quoted = fault.wrong.split('`').enumerate().map(|(at, part)| match at % 2 {
+        1 if ids.iter().any(|id| id == part) => "…".to_owned(),
+        _ => part.to_owned(),
+    });
+    let wrong = quoted.collect::<Vec<_>>().join("`");
+    let hidden = |word: &str| match word.contains(|c: char| c.is_ascii_digit()) {
+        true if word.trim_end_matches(',').parse::<i64>().is_ok() => "…".to_owned(),
+        true if word.starts_with("(candidates.ids[") => "(…)".to_owned(),
+        _ => word.to_owned(),
+    };
+    let wrong = wrong.split(' ').map(hidden).collect::<Vec<_>>().join(" ");
+    let field = fault.field.split(".strings").next().unwrap_or_default();
+    FieldFault::new(field, wrong)
 }
 
 /// The columns of a request that are of another type than a version reads, and those that it needs and that are not there.
@@ -196,12 +217,40 @@ mod tests {
         );
     }
 
+    #[track_caller]
+    fn check_hidden(field: &str, wrong: &str, want: &str) {
+        let ids = ["milk", "7"].into_iter().collect();
+        let candidates = Candidates { ids, ..Candidates::default() };
+        let request = RankRequest { candidates, ..RankRequest::default() };
+        let told = without_values(FieldFault::new(field, wrong), &request);
+        assert_eq!(told.to_string(), want);
+    }
+
+    #[test]
+    fn what_a_request_holds_is_not_told() {
+        check_hidden(
+            "candidates.columns[stock]",
+            "is needed: the catalogue has no `stock` for the item `milk`",
+            "candidates.columns[stock]: is needed: the catalogue has no `stock` for the item `…`",
+        );
+        check_hidden(
+            "candidates.columns[title].strings.values[3]",
+            "is blank for the item `7` (candidates.ids[3]), and the model needs it",
+            "candidates.columns[title]: is blank for the item `…` (…) and the model needs it",
+        );
+        check_hidden(
+            "context[age]",
+            "has the value 99999999999, which is too large for int32",
+            "context[age]: has the value … which is too large for int32",
+        );
+    }
+
     #[test]
     fn requests_and_fields_are_counted() {
         let mut misfits = Misfits::default();
         misfits.add(Vec::new());
         misfits.add(vec![FieldFault::new("a", "is wrong"), FieldFault::new("b", "is long")]);
-        misfits.add(vec![FieldFault::new("a", "is very wrong")]);
+        misfits.add(vec![FieldFault::new("a", "is very wrong"), FieldFault::new("a", "is wrong")]);
         assert_eq!((misfits.of, misfits.refused), (3, 2));
         assert_eq!(misfits.fields["a"], ("is wrong".to_owned(), 2));
         assert_eq!(misfits.fields["b"], ("is long".to_owned(), 1));

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// The shopper as the ranker sees them.
+#[derive(Debug, Clone)]
 pub(super) struct UserSide {
     pub(super) embedding: Embedding,
     pub(super) history: History,
@@ -55,6 +56,8 @@ pub(super) struct UserDesk<'a> {
     pub(super) deadline: Deadline,
     /// How urgent a computation is that begins here; none: as the encoder's configuration says.
     pub(super) priority: Option<Priority>,
+    /// Whether what is computed is shared and stored; if not, the store is only read.
+    pub(super) keeps: bool,
 }
 
 /// Reads, encodes and keeps; an error where the request wants no order for an unknown shopper and this is one.
@@ -104,7 +107,8 @@ pub(super) fn user_side_at_once(ranker: &Ranker, user: &User) -> Result<UserSide
 }
 
 impl UserDesk<'_> {
-    async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    /// Reads and encodes.
+    pub(super) async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
         let Some(encoder) = &ranker.encoder else {
             check_no_embedding(ranker, user)?;
             return match ranker.has_user_side() {
@@ -180,7 +184,7 @@ impl UserDesk<'_> {
                 };
                 let key = key_of(ranker, user);
                 if serve {
-                    if options.when_stale == WhenStale::Refresh {
+                    if options.when_stale == WhenStale::Refresh && self.keeps {
                         tokio::spawn(self.flight(encoder, key, record).map(drop));
                     }
                     return Ok(UserSide::stored(old, history, UserState::Stale));
@@ -227,6 +231,11 @@ impl UserDesk<'_> {
         record: UserRecord,
     ) -> Result<StoredEmbedding, RankError> {
         let (until, mark) = (self.patience().at(), record.mark);
+        if !self.keeps {
+            let history = known(record.history);
+            let values = encoder.encode(&history, self.patience(), self.priority).await?;
+            return Ok(StoredEmbedding::new(values, mark));
+        }
         loop {
             let flight = self.flight(encoder, key.clone(), record.clone());
             let embedding = match tokio::time::timeout_at(until.into(), flight).await {

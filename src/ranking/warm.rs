@@ -106,7 +106,8 @@ async fn warm_one(
     }
     // A run may take `encode_timeout`, and an earlier one may have to be waited for.
     let deadline = Deadline::after(Instant::now(), parts.options.encode_timeout * 3);
-    let desk = UserDesk { parts, flights, deadline, priority: Some(Priority(Priority::LOWEST)) };
+    let priority = Some(Priority(Priority::LOWEST));
+    let desk = UserDesk { parts, flights, deadline, priority, keeps: true };
     match desk.compute(encoder, key, record).await {
         Ok(_) => Outcome::Computed,
         Err(error) => {

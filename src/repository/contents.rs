@@ -38,8 +38,8 @@ pub(super) fn read_contents(path: &Path, manifest: &Manifest, most_nodes: u64) -
             contents.faults.push(Fault::new(format!("files.{name}"), "is not listed", fix));
         }
     }
-    let graph = contents.read(path, (GRAPH, manifest.files.get(GRAPH))).and_then(|file| {
-        let fit = scanned(file.summed, most_nodes);
+    let graph = contents.read(path, (GRAPH, manifest.files.get(GRAPH)), None).and_then(|file| {
+        let fit = scanned(file, most_nodes);
         contents.noted(fit.map_err(of_graph))
     });
     let mut wanted = wanted(graph.as_ref());
@@ -49,20 +49,12 @@ pub(super) fn read_contents(path: &Path, manifest: &Manifest, most_nodes: u64) -
     contents.faults.extend(unfit);
     let mut data = BTreeMap::new();
     for (name, sum) in manifest.files.iter().filter(|(name, _)| *name != GRAPH) {
-        let file = contents.read(path, (name, Some(sum)));
-        let Some(what) = wanted.remove(name) else { continue };
-        match file {
-            Some(file) if file.links == 1 => {
-                data.insert(name.clone(), file.summed);
-            }
-            Some(file) => {
-                is_whole = false;
-                let links = file.links;
-                let wrong = format!("{what} has its data in `{name}`, which has {links} links");
-                let fix = "copy the file into the bundle, so that nothing else names it";
-                contents.faults.push(Fault::new(GRAPH, wrong, fix));
-            }
-            None => is_whole = false,
+        let what = wanted.remove(name);
+        let file = contents.read(path, (name, Some(sum)), what.as_deref());
+        match (what, file) {
+            (None, _) => {}
+            (Some(_), Some(file)) => drop(data.insert(name.clone(), file)),
+            (Some(_), None) => is_whole = false,
         }
     }
     if let Some(graph) = graph.filter(|_| is_whole) {
@@ -74,11 +66,16 @@ pub(super) fn read_contents(path: &Path, manifest: &Manifest, most_nodes: u64) -
 }
 
 impl Contents {
-    /// Reads a file and holds it against its sum; where something is wrong with it, that is noted.
-    fn read(&mut self, path: &Path, (name, sum): (&str, Option<&String>)) -> Option<ReadFile> {
+    /// Reads a file, which a tensor may have its data in, and holds it against its sum; where something is wrong with it, that is noted.
+    fn read(
+        &mut self,
+        path: &Path,
+        (name, sum): (&str, Option<&String>),
+        tensor: Option<&str>,
+    ) -> Option<Summed> {
         let sum = sum?;
-        let file = self.noted(read_listed(path, name))?;
-        let has = hex(&file.summed.sum);
+        let file = self.noted(read_listed(path, name, tensor))?;
+        let has = hex(&file.sum);
         if has == sum.to_ascii_lowercase() {
             return Some(file);
         }
@@ -140,14 +137,9 @@ pub(super) fn is_plain(name: &str) -> bool {
     !(name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == "..")
 }
 
-/// A file of the bundle, and how many names it has.
-struct ReadFile {
-    summed: Summed,
-    links: u64,
-}
-
-/// Reads a listed file. Nothing but a regular file of the directory itself is opened, and no link followed.
-fn read_listed(path: &Path, name: &str) -> Result<ReadFile, Fault> {
+/// Reads a listed file. Nothing but a regular file of the directory itself is opened, no link followed, and where a tensor has its data in it
+/// nothing that has another name besides, which may stand outside.
+fn read_listed(path: &Path, name: &str, tensor: Option<&str>) -> Result<Summed, Fault> {
     let at = format!("files.{name}");
     if !is_plain(name) {
         let fix = "name files of the bundle's directory itself";
@@ -157,22 +149,25 @@ fn read_listed(path: &Path, name: &str) -> Result<ReadFile, Fault> {
         let fix = "copy the file into the bundle, or take it out of the manifest";
         Fault::new(at.clone(), format!("cannot be read: {cause}"), fix)
     };
-    let irregular = || Fault::new(at.clone(), "is not a regular file", "put the file itself there");
+    let is_fit = |metadata: fs::Metadata| match (metadata.is_file(), metadata.nlink(), tensor) {
+        (false, ..) => Err(Fault::new(&at, "is not a regular file", "put the file itself there")),
+        (true, links, Some(tensor)) if links != 1 => {
+            let wrong = format!("has {links} links, and {tensor} has its data in it");
+            let fix = "copy the file into the bundle, so that nothing else names it";
+            Err(Fault::new(&at, wrong, fix))
+        }
+        _ => Ok(metadata.len()),
+    };
     let file = path.join(name);
-    if !fs::symlink_metadata(&file).map_err(unreadable)?.is_file() {
-        return Err(irregular());
-    }
+    is_fit(fs::symlink_metadata(&file).map_err(unreadable)?)?;
     // It may have been replaced since: what was opened counts.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut opened =
         fs::OpenOptions::new().read(true).custom_flags(flags).open(&file).map_err(unreadable)?;
-    let metadata = opened.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(irregular());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    let length = is_fit(opened.metadata().map_err(unreadable)?)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     opened.read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(ReadFile { summed: Summed::of(bytes), links: metadata.nlink() })
+    Ok(Summed::of(bytes))
 }
 
 fn unlisted(path: &Path, manifest: &Manifest) -> Vec<Fault> {
@@ -250,11 +245,15 @@ mod tests {
             0,
         )
         .unwrap();
-        let read = |name: &str| read_listed(path, name).map(|file| file.links);
-        assert_eq!(read("file"), Ok(2));
+        let read = |name: &str| read_listed(path, name, None).map(|file| file.bytes);
+        assert_eq!(read("file").unwrap(), b"x");
         for name in ["link", "folder", "pipe"] {
             assert_eq!(read(name).unwrap_err().wrong, "is not a regular file", "{name}");
         }
         assert!(read("nothing").unwrap_err().wrong.contains("cannot be read"));
+        let linked = read_listed(path, "again", Some("the tensor `w`")).unwrap_err();
+        assert!(linked.wrong.contains("has 2 links, and the tensor `w`"), "{linked}");
+        fs::remove_file(path.join("file")).unwrap();
+        assert!(read_listed(path, "again", Some("the tensor `w`")).is_ok());
     }
 }

@@ -5,23 +5,28 @@ mod bucket;
 mod bundle;
 mod contents;
 mod directory;
+mod edit_error;
 mod error;
 mod golden;
 mod manifest;
 mod place;
 mod place_options;
 mod scan;
+mod serving_change;
+mod serving_edit;
 mod serving_file;
 mod serving_spec;
 mod serving_text;
 mod stamp;
 mod tables;
 mod template;
+mod toml_text;
 mod verify;
 mod verify_texts;
 
 pub use batching_spec::BatchingSpec;
 pub use bundle::{Bundle, CatalogueFile, read_manifest};
+pub use edit_error::EditError;
 pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
@@ -32,6 +37,8 @@ pub use manifest::{
 pub use place::Place;
 pub use place_options::PlaceOptions;
 pub use scan::Found;
+pub use serving_change::change;
+pub use serving_edit::{Edit, edited};
 pub use serving_file::{SERVING_FILE, ServingFile};
 pub use serving_spec::{
     GuardRails, Live, LoadWhich, ServingSpec, ShadowSpec, Target, VersionLimits,

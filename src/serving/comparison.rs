@@ -40,8 +40,8 @@ pub struct Comparison {
     pub latency: Duration,
     /// The 95th percentile of the live version's time to score a request.
     pub baseline_latency: Duration,
-    /// What the guard rails say of it.
-    pub verdict: Verdict,
+    /// What the guard rails say of it; none where there are none.
+    pub verdict: Option<Verdict>,
 }
 
 /// What guard rails say.

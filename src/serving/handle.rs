@@ -1,11 +1,15 @@
 //! One loaded version of a model.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     batching::{
-        BatchCounts, BatchError, BatchOptions, CostTable, ModelQueue, Outlook, Pipeline, Priority,
-        QueueSetup, Ran, Turns, Work,
+        BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
+        Outlook, Pipeline, Priority, QueueSetup, Ran, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -13,11 +17,17 @@ use crate::{
     repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
     serving::{
-        batch_layout::batch_layout, batch_options::batch_options, error::ServingError,
-        warm_up::measure_costs,
+        batch_layout::batch_layout,
+        batch_options::batch_options,
+        error::ServingError,
+        shapes::shapes,
+        warm_up::{longest_run, measure_costs, run_shapes},
     },
     tensor::Tensor,
 };
+
+/// How long the instances of a version run batches of all shapes before it serves, all together.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(5);
 
 /// How a version is loaded.
 #[derive(Debug, Clone)]
@@ -92,7 +102,8 @@ impl<'a> ColdModel<'a> {
         self.batching.max_batch_rows
     }
 
-    /// Measures what runs cost, which warms the sessions up, and starts their threads: takes as long as some dozen runs do.
+    /// Measures what runs cost, runs batches of every bucket's shape on every instance, as far as there is time, and starts their threads: takes
+    /// as long as some dozen runs do, and up to five seconds more.
     ///
     /// # Errors
     /// [`ServingError::Thread`].
@@ -109,6 +120,7 @@ impl<'a> ColdModel<'a> {
                 let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
                 cost = measured.or_quicker(&cost);
             }
+            run_every_shape(&mut instances, bundle, (&layout, &batching), &cost);
             cost
         };
         let cost = at_low_priority(measure).map_err(unstarted)?;
@@ -132,6 +144,30 @@ impl<'a> ColdModel<'a> {
             device: runtime.device().to_string(),
             queue,
         })
+    }
+}
+
+/// Runs batches of every bucket's shape on every instance, as far as there is time, and tells how many.
+fn run_every_shape(
+    instances: &mut [Box<dyn ModelInstance>],
+    bundle: &Bundle,
+    (layout, batching): (&BatchLayout, &BatchOptions),
+    cost: &CostTable,
+) {
+    let begun = Instant::now();
+    let shapes = shapes(
+        &Buckets::new(&batching.length_buckets),
+        longest_run(&bundle.manifest, layout),
+        cost,
+        (batching.preferred_batch_rows, batching.max_batch_rows),
+    );
+    let share = LONGEST_WARM_UP / u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
+    let version = (&bundle.manifest, layout);
+    for (number, instance) in instances.iter_mut().enumerate() {
+        let warmth = run_shapes(instance.as_mut(), version, (&shapes, cost), share);
+        let (ran, left_out) = (warmth.ran, warmth.missing());
+        let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(model = %bundle.id, instance = number, shapes = ran, left_out, ms, "warmed up");
     }
 }
 
@@ -181,6 +217,11 @@ impl ModelHandle {
     /// What has become of rows since the version was loaded.
     pub fn counts(&self) -> BatchCounts {
         self.queue.counts()
+    }
+
+    /// Whether it could run something more without anybody waiting for it.
+    pub fn has_spare_capacity(&self) -> bool {
+        self.queue.has_spare_capacity()
     }
 
     /// What would become of a request for so many rows that came now; builds nothing and waits for nothing.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Lives {
     all: Mutex<BTreeMap<ModelId, Life>>,
+    /// Versions that shall not serve, with the reasons.
+    rejected: Mutex<BTreeMap<ModelId, Arc<str>>>,
     /// What is wrong with the repository itself.
     fault: Mutex<Option<String>>,
     news: watch::Sender<()>,
@@ -23,7 +25,12 @@ pub struct Lives {
 
 impl Default for Lives {
     fn default() -> Self {
-        Self { all: Mutex::default(), fault: Mutex::default(), news: watch::Sender::new(()) }
+        Self {
+            all: Mutex::default(),
+            rejected: Mutex::default(),
+            fault: Mutex::default(),
+            news: watch::Sender::new(()),
+        }
     }
 }
 
@@ -75,9 +82,26 @@ impl Lives {
         lock(&self.all).get(id).map(|life| life.state)
     }
 
-    /// All of them, by name and then by version.
+    /// All of them, by name and then by version; those that are rejected with the reason, where they have no other.
     pub fn all(&self) -> BTreeMap<ModelId, Life> {
-        lock(&self.all).clone()
+        let mut all = lock(&self.all).clone();
+        for (id, reason) in lock(&self.rejected).iter() {
+            if let Some(life) = all.get_mut(id) {
+                let rejected = || format!("rejected: {reason}").into();
+                life.reason = Some(life.reason.take().unwrap_or_else(rejected));
+            }
+        }
+        all
+    }
+
+    /// Notes which versions shall not serve, and why.
+    pub fn note_rejected(&self, rejected: BTreeMap<ModelId, Arc<str>>) {
+        let mut noted = lock(&self.rejected);
+        if *noted != rejected {
+            *noted = rejected;
+            drop(noted);
+            self.news.send_replace(());
+        }
     }
 
     /// Notes what is wrong with the repository itself, or that nothing is; says whether that is news.
@@ -136,6 +160,19 @@ mod tests {
         assert!(news.has_changed().unwrap());
         assert_eq!(lives.all()[&id(1)].reason.as_deref(), Some("1 of 2"));
         lives.step(&id(1), State::Verifying, None);
+        assert_eq!(lives.all()[&id(1)].reason, None);
+    }
+
+    #[test]
+    fn why_a_version_is_rejected_is_shown_where_nothing_else_is() {
+        let lives = Lives::default();
+        [1, 2].iter().for_each(|version| lives.begin(&id(*version)));
+        lives.step(&id(2), State::Failed, Some("it is broken"));
+        let rejected = [1, 2, 3].map(|version| (id(version), "it was worse".into()));
+        lives.note_rejected(rejected.into());
+        let reasons = lives.all().into_values().map(|life| life.reason.unwrap().to_string());
+        assert_eq!(reasons.collect::<Vec<_>>(), ["rejected: it was worse", "it is broken"]);
+        lives.note_rejected(BTreeMap::new());
         assert_eq!(lives.all()[&id(1)].reason, None);
     }
 

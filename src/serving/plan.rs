@@ -41,6 +41,8 @@ pub enum Action {
     Lead(Route, Option<Version>),
     /// Take a version back and let its requests end.
     Drain(ModelId),
+    /// Have a loaded version answer, or score behind answers alone.
+    Turn(ModelId, State),
     /// Verify, load and warm a version, and publish it.
     Load(ModelId),
 }
@@ -48,6 +50,7 @@ pub enum Action {
 /// The next step towards what is wanted; none where there is nothing to do.
 pub fn next(wanted: &Wanted, now: &Now) -> Option<Action> {
     route_to_drop(wanted, now)
+        .or_else(|| version_to_turn(wanted, now))
         .or_else(|| route_to_move(wanted, now))
         .or_else(|| version_to_drain(wanted, now).map(Action::Drain))
         .or_else(|| version_to_load(wanted, now).map(Action::Load))
@@ -64,7 +67,8 @@ fn route_to_move(wanted: &Wanted, now: &Now) -> Option<Action> {
         let to = match aim {
             Aim::Highest => {
                 let own = wanted.versions.iter().filter(|id| id.name == route.model);
-                own.filter(|id| now.is_ready(id)).map(|id| id.version).max()?
+                let own = own.filter(|id| now.is_ready(id) && !wanted.trials.contains(*id));
+                own.map(|id| id.version).max()?
             }
             Aim::Version(version) => {
                 let leads_well = leads.is_some_and(|leads| now.is_ready(&of(route, leads)));
@@ -82,10 +86,22 @@ fn of(route: &Route, version: Version) -> ModelId {
     ModelId { name: route.model.clone(), version }
 }
 
+/// A version stands in the shadow while it is the shadow and no route leads to it.
+fn version_to_turn(wanted: &Wanted, now: &Now) -> Option<Action> {
+    now.versions.iter().find_map(|(id, standing)| {
+        let led = now.is_led_to(id);
+        let shadow = wanted.shadows.contains(id) && !led;
+        let stays = wanted.versions.contains(id) || led;
+        let to = match standing.state {
+            State::Ready if shadow => State::Shadow,
+            State::Shadow if !shadow && stays => State::Ready,
+            _ => return None,
+        };
+        Some(Action::Turn(id.clone(), to))
+    })
+}
+
 fn version_to_drain(wanted: &Wanted, now: &Now) -> Option<ModelId> {
-    let is_led_to = |id: &ModelId| {
-        now.routes.iter().any(|(route, version)| route.model == id.name && *version == id.version)
-    };
     let is_needed = |id: &ModelId| {
         now.versions.iter().any(|(other, standing)| {
             standing.needs.as_ref() == Some(id)
@@ -93,7 +109,7 @@ fn version_to_drain(wanted: &Wanted, now: &Now) -> Option<ModelId> {
         })
     };
     let mut ready = now.versions.keys().filter(|id| now.is_ready(id));
-    ready.find(|id| !wanted.versions.contains(*id) && !is_led_to(id) && !is_needed(id)).cloned()
+    ready.find(|id| !wanted.versions.contains(*id) && !now.is_led_to(id) && !is_needed(id)).cloned()
 }
 
 fn version_to_load(wanted: &Wanted, now: &Now) -> Option<ModelId> {
@@ -115,8 +131,14 @@ fn version_to_load(wanted: &Wanted, now: &Now) -> Option<ModelId> {
 }
 
 impl Now {
-    fn is_ready(&self, id: &ModelId) -> bool {
+    /// Whether a version can answer.
+    pub(super) fn is_ready(&self, id: &ModelId) -> bool {
         self.versions.get(id).is_some_and(|standing| standing.state.is_loaded())
+    }
+
+    /// Whether a route leads to a version.
+    pub(super) fn is_led_to(&self, id: &ModelId) -> bool {
+        self.routes.iter().any(|(route, version)| route.model == id.name && *version == id.version)
     }
 
     /// Whether a version may be tried: its encoder is ready, or will not come, which the attempt then tells.
@@ -128,15 +150,7 @@ impl Now {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use crate::{
-        ids::ModelName,
-        repository::ServingFile,
-        serving::{registry::Labels, wanted::Said},
-    };
+    use crate::ids::ModelName;
 
     use super::*;
 
@@ -165,6 +179,7 @@ mod tests {
                 "found" => State::Found,
                 "warming" => State::Warming,
                 "ready" => State::Ready,
+                "shadow" => State::Shadow,
                 "draining" => State::Draining,
                 "freed" => State::Freed,
                 "failed" => State::Failed,
@@ -189,6 +204,7 @@ mod tests {
             None => "nothing".to_owned(),
             Some(Action::Load(id)) => format!("load {id}"),
             Some(Action::Drain(id)) => format!("drain {id}"),
+            Some(Action::Turn(id, to)) => format!("turn {id} to {to}"),
             Some(Action::Lead(route, Some(to))) => format!("lead {route} to {to}"),
             Some(Action::Lead(route, None)) => format!("drop {route}"),
         }
@@ -197,9 +213,18 @@ mod tests {
     /// Wanted versions, wanted aims; what there is, where routes lead; the step.
     #[track_caller]
     fn check(versions: &str, aims: &str, now: &str, led: &str, want: &str) {
+        check_with((versions, "", ""), aims, now, led, want);
+    }
+
+    /// Wanted versions, those of them that are tried, and those that are shadows.
+    #[track_caller]
+    fn check_with(wanted: (&str, &str, &str), aims: &str, now: &str, led: &str, want: &str) {
         let aim = |to: Option<Version>| to.map_or(Aim::Highest, Aim::Version);
+        let ids = |text: &str| text.split_whitespace().map(id).collect();
         let wanted = Wanted {
-            versions: versions.split_whitespace().map(id).collect(),
+            versions: ids(wanted.0),
+            trials: ids(wanted.1),
+            shadows: ids(wanted.2),
             aims: routes(aims).into_iter().map(|(route, to)| (route, aim(to))).collect(),
         };
         let led = routes(led).into_iter().filter_map(|(route, to)| Some((route, to?)));
@@ -257,173 +282,21 @@ mod tests {
         check("r/1", "r latest", "r/1 ready, r/2 ready", "r 2", "lead r to 1");
     }
 
-    /// A repository, a file and what fails, as they are for a while.
-    #[derive(Debug, Clone)]
-    struct Scene {
-        found: BTreeSet<u8>,
-        bad: BTreeSet<u8>,
-        live: u64,
-        label: u64,
-        lazy: bool,
-    }
-
-    /// Encoders `e/1..=3` are 0..3, rankers `r/1..=6` 3..9; two rankers need each encoder.
-    fn version(number: u8) -> (ModelId, Option<ModelId>) {
-        match number {
-            0..3 => (id(&format!("e/{}", number + 1)), None),
-            _ => {
-                (id(&format!("r/{}", number - 2)), Some(id(&format!("e/{}", (number - 3) / 2 + 1))))
-            }
-        }
-    }
-
-    fn scene() -> impl Strategy<Value = Scene> {
-        let some = |most| prop::collection::btree_set(0..9_u8, 0..most);
-        (some(9), some(3), 0..8_u64, 0..8_u64, any::<bool>())
-            .prop_map(|(found, bad, live, label, lazy)| Scene { found, bad, live, label, lazy })
-    }
-
-    fn wanted(scene: &Scene, now: &Now) -> Wanted {
-        let live = match scene.live {
-            0 => "\"latest\"".to_owned(),
-            version => version.to_string(),
+    #[test]
+    fn a_shadow_stands_where_no_route_leads() {
+        let step = |now, led, want| {
+            check_with(("r/1 r/2", "r/2", "r/2"), "r latest", now, led, want);
         };
-        let label = match scene.label {
-            0 => String::new(),
-            version => format!("labels = {{ a = {version} }}"),
-        };
-        let load = if scene.lazy { "live" } else { "all" };
-        let file = format!(
-            "[models.r]\nlive = {live}\nload = \"{load}\"\n{label}\n[models.e]\nload = \"{load}\""
-        );
-        let failed = |id: &ModelId| now.versions[id].state == State::Failed;
-        let found: BTreeMap<_, _> = scene.found.iter().map(|n| version(*n)).collect();
-        Wanted::of(&Said {
-            unfit: &found.keys().filter(|id| failed(id)).cloned().collect(),
-            found: &found,
-            file: &ServingFile::parse(&file).unwrap(),
-            labels: &Labels::default(),
-        })
-    }
-
-    /// Draws the scene's versions into the world, as the repository's follower does.
-    fn look(scene: &Scene, now: &mut Now) {
-        let found: BTreeMap<_, _> = scene.found.iter().map(|n| version(*n)).collect();
-        now.versions.retain(|id, standing| found.contains_key(id) || standing.state.is_held());
-        for (id, needs) in found {
-            let life = now.versions.entry(id).or_insert(Standing { state: State::Found, needs });
-            if life.state == State::Failed {
-                life.state = State::Found;
-            }
-        }
-    }
-
-    fn obey(scene: &Scene, now: &mut Now, action: Action) {
-        match action {
-            Action::Lead(route, Some(to)) => drop(now.routes.insert(route, to)),
-            Action::Lead(route, None) => drop(now.routes.remove(&route)),
-            Action::Drain(id) => now.versions.get_mut(&id).unwrap().state = State::Draining,
-            Action::Load(id) => {
-                let bad = scene.bad.iter().any(|number| version(*number).0 == id);
-                let needs = now.versions[&id].needs.clone();
-                let complete = needs.is_none_or(|needs| now.is_ready(&needs));
-                let standing = now.versions.get_mut(&id).unwrap();
-                assert!(standing.state.may_become(State::Verifying), "{id} {standing:?}");
-                standing.state = if bad || !complete { State::Failed } else { State::Ready };
-            }
-        }
-    }
-
-    /// The last request of every draining version ends.
-    fn free(scene: &Scene, now: &mut Now) -> bool {
-        let draining = |s: &Standing| s.state == State::Draining;
-        let before = now.clone();
-        let free = |id: &ModelId| {
-            !before.versions.values().any(|s| s.state.is_held() && s.needs.as_ref() == Some(id))
-        };
-        let freed = now.versions.iter_mut().filter(|(id, s)| draining(s) && free(id));
-        let freed = freed.map(|(_, s)| s.state = State::Freed).count();
-        look_for_gone(scene, now);
-        freed > 0
-    }
-
-    fn look_for_gone(scene: &Scene, now: &mut Now) {
-        let found: BTreeSet<_> = scene.found.iter().map(|n| version(*n).0).collect();
-        now.versions.retain(|id, standing| found.contains(id) || standing.state.is_held());
-    }
-
-    /// The live version of a model, where it answers.
-    fn answers(now: &Now, name: &str) -> Option<ModelId> {
-        let live = route(name);
-        let led = now.routes.get(&live).map(|version| of(&live, *version))?;
-        now.is_ready(&led).then_some(led)
-    }
-
-    fn settle(scene: &Scene, now: &mut Now) {
-        look(scene, now);
-        for _ in 0..200 {
-            let aims = wanted(scene, now);
-            let Some(action) = next(&aims, now) else {
-                if free(scene, now) {
-                    continue;
-                }
-                return check_settled(scene, now);
-            };
-            let before = ["e", "r"].map(|name| (name, answers(now, name)));
-            obey(scene, now, action.clone());
-            for (name, was) in before {
-                let stays = wanted(scene, now).aims.contains_key(&route(name));
-                let lost = was.is_some() && answers(now, name).is_none();
-                assert!(!(stays && lost), "{action:?} left {name} without an answer: {now:?}");
-            }
-        }
-        panic!("it never settles: {scene:?} {now:?}");
-    }
-
-    fn check_settled(scene: &Scene, now: &Now) {
-        let aims = wanted(scene, now);
-        for id in &aims.versions {
-            assert!(now.is_ready(id), "{id} is wanted and not ready: {now:?}");
-        }
-        for (id, standing) in now.versions.iter().filter(|(_, s)| s.state.is_held()) {
-            let led = now.routes.iter().any(|(r, v)| r.model == id.name && *v == id.version);
-            let needed =
-                now.versions.values().any(|s| s.state.is_held() && s.needs.as_ref() == Some(id));
-            assert!(
-                aims.versions.contains(id) || led || needed,
-                "{id} is held for nothing: {now:?}"
-            );
-            let encoder = standing.needs.as_ref();
-            assert!(encoder.is_none_or(|e| now.is_ready(e)), "{id} has lost its encoder: {now:?}");
-        }
-        for (route, aim) in &aims.aims {
-            let leads = now.routes.get(route).copied();
-            match aim {
-                Aim::Version(version) if now.is_ready(&of(route, *version)) => {
-                    assert_eq!(leads, Some(*version), "{route}");
-                }
-                Aim::Highest => {
-                    let own = aims.versions.iter().filter(|id| id.name == route.model);
-                    let highest = own.map(|id| id.version).max();
-                    assert!(highest.is_none() || leads == highest, "{route}: {now:?}");
-                }
-                Aim::Version(_) => {}
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
-        #[test]
-        fn whatever_is_wanted_comes_and_nobody_is_left_without_an_answer(
-            scenes in prop::collection::vec(scene(), 1..6),
-        ) {
-            let mut now = Now::default();
-            for scene in &scenes {
-                settle(scene, &mut now);
-                settle(scene, &mut now);
-            }
-        }
+        step("r/1 found, r/2 ready", "", "turn r/2 to shadow");
+        step("r/1 found, r/2 shadow", "", "load r/1");
+        step("r/1 ready, r/2 ready", "r 2", "lead r to 1");
+        step("r/1 ready, r/2 ready", "r 1", "turn r/2 to shadow");
+        step("r/1 ready, r/2 shadow", "r 1", "nothing");
+        check("r/1 r/2", "r 2", "r/1 ready, r/2 shadow", "r 1", "turn r/2 to ready");
+        check("r/1 r/2", "r 2", "r/1 ready, r/2 ready", "r 1", "lead r to 2");
+        check("r/1", "r 1", "r/1 ready, r/2 shadow", "r 1", "drain r/2");
+        let canary = ("r/1 r/2", "r/2", "");
+        check_with(canary, "r latest", "r/1 ready, r/2 ready", "r 1", "nothing");
+        check_with(canary, "r latest", "r/1 ready, r/2 shadow", "r 1", "turn r/2 to ready");
     }
 }

@@ -3,14 +3,20 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    serving::error::ServingError,
+    serving::{
+        error::ServingError,
+        traffic::{Asker, Traffic, TrafficRules},
+    },
 };
 
 /// The label of the highest published version of each model.
@@ -68,24 +74,48 @@ impl fmt::Display for Route {
 pub struct Registry<T> {
     published: ArcSwap<Published<T>>,
     writer: Mutex<()>,
+    /// Requests so far that were drawn by number.
+    nameless: AtomicU64,
+}
+
+/// The version that answers a request.
+#[derive(Debug)]
+pub struct Chosen<T> {
+    /// What is published of it.
+    pub model: Arc<T>,
+    /// The model's traffic, where the request named no version and some are tried beside the live one.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 #[derive(Debug)]
 struct Published<T> {
     versions: BTreeMap<ModelName, BTreeMap<Version, Arc<T>>>,
     routes: BTreeMap<Route, Version>,
+    traffic: BTreeMap<ModelName, Arc<Traffic>>,
 }
 
 impl<T> Clone for Published<T> {
     fn clone(&self) -> Self {
-        Self { versions: self.versions.clone(), routes: self.routes.clone() }
+        Self {
+            versions: self.versions.clone(),
+            routes: self.routes.clone(),
+            traffic: self.traffic.clone(),
+        }
     }
 }
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        let nothing = Published { versions: BTreeMap::new(), routes: BTreeMap::new() };
-        Self { published: ArcSwap::from_pointee(nothing), writer: Mutex::new(()) }
+        let nothing = Published {
+            versions: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+        };
+        Self {
+            published: ArcSwap::from_pointee(nothing),
+            writer: Mutex::new(()),
+            nameless: AtomicU64::new(0),
+        }
     }
 }
 
@@ -121,6 +151,41 @@ impl<T> Registry<T> {
         });
     }
 
+    /// Has the traffic of all models go by these rules; that of a model which they do not name, to its live version.
+    pub fn direct(&self, rules: &BTreeMap<ModelName, TrafficRules>) {
+        let same = |traffic: &BTreeMap<ModelName, Arc<Traffic>>| {
+            let named = |(name, rules): (&ModelName, &TrafficRules)| {
+                traffic.get(name).map_or(rules.is_nothing(), |traffic| traffic.rules() == rules)
+            };
+            rules.iter().all(named) && traffic.keys().all(|name| rules.contains_key(name))
+        };
+        if same(&self.published.load().traffic) {
+            return;
+        }
+        self.change(|all| {
+            let directed = |(name, rules): (&ModelName, &TrafficRules)| {
+                let before = all.traffic.get(name).map(Arc::as_ref);
+                let traffic = Traffic::new(name, rules.clone(), before)?;
+                Some((name.clone(), Arc::new(traffic)))
+            };
+            all.traffic = rules.iter().filter_map(directed).collect();
+        });
+    }
+
+    /// Has no more traffic go to a version, unless it is asked for.
+    pub fn divert(&self, from: &ModelId) {
+        self.change(|all| {
+            let Some(traffic) = all.traffic.remove(&from.name) else { return };
+            let rest = traffic.without(&from.name, from.version);
+            all.traffic.extend(rest.map(|rest| (from.name.clone(), Arc::new(rest))));
+        });
+    }
+
+    /// The traffic of each model that does not all go to its live version.
+    pub fn traffic(&self) -> BTreeMap<ModelName, Arc<Traffic>> {
+        self.published.load().traffic.clone()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Published<T>)) {
         let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.published.load().as_ref().clone();
@@ -128,34 +193,38 @@ impl<T> Registry<T> {
         self.published.store(Arc::new(all));
     }
 
-    /// The version that answers.
+    /// The version that a selector finds.
     ///
     /// # Errors
     /// [`ServingError`]: unknown model, version or label.
     pub fn resolve(&self, name: &str, selector: &Selector) -> Result<Arc<T>, ServingError> {
+        self.published.load().find(name, selector).map(Arc::clone)
+    }
+
+    /// The version that answers who asks: the one that the model's traffic leads them to, where they name none and it is ready.
+    ///
+    /// # Errors
+    /// Those of [`Self::resolve`].
+    pub fn choose(
+        &self,
+        name: &str,
+        selector: &Selector,
+        asker: &Asker<'_>,
+    ) -> Result<Chosen<T>, ServingError> {
         let published = self.published.load();
-        let found = ModelName::parse(name)
-            .and_then(|name| Some((published.versions.get(&name)?, name)))
-            .ok_or_else(|| ServingError::UnknownModel {
-                name: name.to_owned(),
-                known: joined(published.versions.keys()),
-            });
-        let (versions, model) = found?;
-        let version = match selector {
-            Selector::Live => published.routes.get(&Route::live(&model)).copied(),
-            Selector::Version(version) => Some(Version(*version)),
-            Selector::Label(label) if label == LATEST => None,
-            Selector::Label(label) => Some(published.labelled(&model, label)?),
+        let traffic = match selector {
+            Selector::Live => published.traffic.get(name),
+            Selector::Version(_) | Selector::Label(_) => None,
         };
-        let found = match version {
-            None => versions.last_key_value().map(|(_, model)| model),
-            Some(version) => versions.get(&version),
+        let number = || self.nameless.fetch_add(1, Ordering::Relaxed);
+        let led = traffic.and_then(|traffic| traffic.target(asker, number));
+        let led = led.and_then(|version| published.versions.get(name)?.get(&version));
+        let model = match led {
+            Some(model) => model,
+            None => published.find(name, selector)?,
         };
-        found.cloned().ok_or_else(|| ServingError::UnknownVersion {
-            name: name.to_owned(),
-            version: version.map_or(0, |version| version.0),
-            known: joined(versions.keys()),
-        })
+        let traffic = traffic.filter(|traffic| !traffic.tried().is_empty());
+        Ok(Chosen { model: Arc::clone(model), traffic: traffic.map(Arc::clone) })
     }
 
     /// All published versions, by name and then by version.
@@ -193,13 +262,41 @@ impl<T> Registry<T> {
 
     /// Whether a version answers requests that name neither version nor label.
     pub fn is_live(&self, id: &ModelId) -> bool {
+        self.live(&id.name) == Some(id.version)
+    }
+
+    /// The version that answers requests which name neither version nor label, and that no other traffic has.
+    pub fn live(&self, model: &ModelName) -> Option<Version> {
         let published = self.published.load();
-        let led = published.routes.get(&Route::live(&id.name)).copied();
-        led.or_else(|| published.highest(&id.name)) == Some(id.version)
+        let led = published.routes.get(&Route::live(model)).copied();
+        led.or_else(|| published.highest(model))
     }
 }
 
 impl<T> Published<T> {
+    fn find(&self, name: &str, selector: &Selector) -> Result<&Arc<T>, ServingError> {
+        let found = self.versions.get_key_value(name);
+        let (model, versions) = found.ok_or_else(|| ServingError::UnknownModel {
+            name: name.to_owned(),
+            known: joined(self.versions.keys()),
+        })?;
+        let version = match selector {
+            Selector::Live => self.routes.get(&Route::live(model)).copied(),
+            Selector::Version(version) => Some(Version(*version)),
+            Selector::Label(label) if label == LATEST => None,
+            Selector::Label(label) => Some(self.labelled(model, label)?),
+        };
+        let found = match version {
+            None => versions.last_key_value().map(|(_, model)| model),
+            Some(version) => versions.get(&version),
+        };
+        found.ok_or_else(|| ServingError::UnknownVersion {
+            name: name.to_owned(),
+            version: version.map_or(0, |version| version.0),
+            known: joined(versions.keys()),
+        })
+    }
+
     fn highest(&self, name: &ModelName) -> Option<Version> {
         self.versions.get(name)?.last_key_value().map(|(version, _)| *version)
     }
@@ -227,6 +324,8 @@ fn joined<T: ToString>(all: impl Iterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::repository::ServingFile;
+
     use super::*;
 
     fn name() -> ModelName {
@@ -296,6 +395,52 @@ mod tests {
         check_in(&registry, "m", Selector::Live, Err("version 11; loaded are: 2, 9, 10"));
         registry.lead(Route::live(&name()), None);
         check_in(&registry, "m", Selector::Live, Ok(10));
+    }
+
+    fn directed(registry: &Registry<u64>, said: &str) {
+        let file = ServingFile::parse(&format!("[models.m]\n{said}")).unwrap();
+        let rules = TrafficRules::of(&file.of(&name()));
+        registry.direct(&BTreeMap::from([(name(), rules)]));
+    }
+
+    #[track_caller]
+    fn check_choice(registry: &Registry<u64>, selector: Selector, want: u64, tried: bool) {
+        let asker = Asker { user: "anna", ..Asker::default() };
+        let chosen = registry.choose("m", &selector, &asker).unwrap();
+        assert_eq!((*chosen.model, chosen.traffic.is_some()), (want, tried));
+    }
+
+    #[test]
+    fn traffic_leads_who_names_no_version() {
+        let registry = registry();
+        check_choice(&registry, Selector::Live, 10, false);
+        directed(&registry, "split = { 2 = 100 }");
+        check_choice(&registry, Selector::Live, 2, true);
+        check_choice(&registry, Selector::Version(9), 9, false);
+        check_choice(&registry, Selector::Label("stable".into()), 9, false);
+        check_in(&registry, "m", Selector::Live, Ok(10));
+        directed(&registry, "split = { 3 = 100 }");
+        check_choice(&registry, Selector::Live, 10, true);
+        directed(&registry, "callers = { a = 2 }");
+        check_choice(&registry, Selector::Live, 10, false);
+        directed(&registry, "split = { 2 = 50, 9 = 50 }");
+        registry.divert(&id(9));
+        registry.divert(&id(2));
+        check_choice(&registry, Selector::Live, 10, false);
+        assert!(registry.traffic().is_empty());
+        let unknown = registry.choose("n", &Selector::Live, &Asker::default());
+        assert!(unknown.unwrap_err().to_string().contains("loaded are: m"));
+    }
+
+    #[test]
+    fn the_same_rules_change_nothing() {
+        let registry = registry();
+        directed(&registry, "split = { 2 = 10 }");
+        let first = Arc::clone(&registry.traffic()[&name()]);
+        directed(&registry, "split = { 2 = 10 }");
+        assert!(Arc::ptr_eq(&first, &registry.traffic()[&name()]));
+        registry.direct(&BTreeMap::new());
+        assert!(registry.traffic().is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ids::{ModelId, ModelName, Version},
-    repository::{LoadWhich, SERVING_FILE, ServingFile},
+    repository::{LoadWhich, SERVING_FILE, ServingFile, ServingSpec, Target},
     serving::registry::{LATEST, Labels, Route},
 };
 
@@ -22,6 +22,10 @@ pub enum Aim {
 pub struct Wanted {
     /// Versions that shall be loaded.
     pub versions: BTreeSet<ModelId>,
+    /// Versions that have a share of the users, or are the shadow: none of them is the highest before it is promoted.
+    pub trials: BTreeSet<ModelId>,
+    /// Those of them that nothing leads to: they score live requests off the answer's path.
+    pub shadows: BTreeSet<ModelId>,
     /// Where requests shall go that do not name a version.
     pub aims: BTreeMap<Route, Aim>,
 }
@@ -37,6 +41,18 @@ pub struct Said<'a> {
     pub file: &'a ServingFile,
     /// The labels of the configuration.
     pub labels: &'a Labels,
+}
+
+impl Said<'_> {
+    /// What is said of a model, with the labels of the configuration where the file does not have them.
+    pub fn spec_of(&self, name: &ModelName) -> ServingSpec {
+        let mut spec = self.file.of(name);
+        for (label, version) in self.labels.get(name.as_str()).into_iter().flatten() {
+            spec.labels.entry(label.clone()).or_insert(*version);
+        }
+        spec.labels.remove(LATEST);
+        spec
+    }
 }
 
 impl Wanted {
@@ -62,10 +78,13 @@ impl Wanted {
         let mut missing = Vec::new();
         for (name, spec) in &said.file.models {
             let own = || said.found.keys().filter(|id| id.name.as_str() == name);
-            if own().next().is_none() {
+            let Some(model) = own().next().map(|id| &id.name) else {
                 missing.push(format!("{SERVING_FILE}: models.{name} is not in the repository"));
                 continue;
-            }
+            };
+            missing.extend(astray(name, &said.spec_of(model), |version| {
+                own().any(|id| id.version == version)
+            }));
             let live = spec.live_version().map(|version| ("live".to_owned(), version));
             let labels = spec.labels.iter().map(|(l, v)| (format!("labels.{l}"), Version(*v)));
             for (key, version) in live.into_iter().chain(labels) {
@@ -80,26 +99,36 @@ impl Wanted {
     }
 
     fn add_model(&mut self, name: &ModelName, said: &Said<'_>) {
-        let spec = said.file.of(name);
-        let mut labels = said.labels.get(name.as_str()).cloned().unwrap_or_default();
-        labels.extend(spec.labels.clone());
+        let spec = said.spec_of(name);
         let live = spec.live_version().map_or(Aim::Highest, Aim::Version);
         self.aims.insert(Route::live(name), live);
-        let labelled: BTreeSet<Version> = labels.values().copied().map(Version).collect();
-        for (label, version) in labels.into_iter().filter(|(label, _)| label != LATEST) {
-            self.aims.insert(Route::label(name, &label), Aim::Version(Version(version)));
+        let labelled: BTreeSet<Version> = spec.labels.values().copied().map(Version).collect();
+        for (label, version) in &spec.labels {
+            self.aims.insert(Route::label(name, label), Aim::Version(Version(*version)));
         }
         let fit = said.found.keys().filter(|id| {
             let may = !said.unfit.contains(*id) && spec.rejection(id.version).is_none();
             id.name == *name && may
         });
-        let highest = fit.clone().map(|id| id.version).max();
+        let named = |targets: &mut dyn Iterator<Item = &Target>| -> BTreeSet<Version> {
+            targets.filter_map(|target| spec.version_of(target)).collect()
+        };
+        let targets = named(&mut spec.targets());
+        let led = named(&mut spec.split.keys().chain(spec.callers.values()));
+        let shadow = named(&mut spec.shadow.iter().map(|shadow| &shadow.version));
+        let tried: BTreeSet<Version> =
+            named(&mut spec.split.keys()).union(&shadow).copied().collect();
+        let highest = fit.clone().map(|id| id.version).filter(|id| !tried.contains(id)).max();
         let is_live = |version: Version| match live {
             Aim::Highest => Some(version) == highest,
             Aim::Version(live) => version == live,
         };
-        let targets: BTreeSet<Version> =
-            spec.targets().filter_map(|target| spec.version_of(target)).collect();
+        let own = |version: &Version| ModelId { name: name.clone(), version: *version };
+        let unled = |version: &&Version| {
+            !is_live(**version) && !labelled.contains(version) && !led.contains(version)
+        };
+        self.trials.extend(tried.iter().map(own));
+        self.shadows.extend(shadow.iter().filter(unled).map(own));
         let is_named = |version: Version| {
             is_live(version) || labelled.contains(&version) || targets.contains(&version)
         };
@@ -110,6 +139,25 @@ impl Wanted {
         };
         self.versions.extend(fit.filter(wants).cloned());
     }
+}
+
+/// What shares, callers and the shadow name that cannot have it.
+fn astray(name: &str, spec: &ServingSpec, is_there: impl Fn(Version) -> bool) -> Vec<String> {
+    let shares = spec.split.keys().map(|target| (format!("split.{target}"), target));
+    let callers = spec.callers.iter().map(|(caller, to)| (format!("callers.{caller}"), to));
+    let shadow = spec.shadow.iter().map(|shadow| ("shadow.version".to_owned(), &shadow.version));
+    let wrong = |(key, target): (String, &Target)| {
+        let wrong = match spec.version_of(target) {
+            None => format!("names the label {target}, which is not there"),
+            Some(version) if spec.rejection(version).is_some() => {
+                format!("names {version}, which is rejected")
+            }
+            Some(version) if is_there(version) => return None,
+            Some(version) => format!("names {version}, which is not in the repository"),
+        };
+        Some(format!("{SERVING_FILE}: models.{name}.{key} {wrong}"))
+    };
+    shares.chain(callers).chain(shadow).filter_map(wrong).collect()
 }
 
 #[cfg(test)]
@@ -209,18 +257,69 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told() {
-        let file = "[models.r]\nlive = 7\nlabels = { a = 2, b = 3 }\n[models.x]\nlive = 1";
+        let file = "[models.r]\nlive = 7\nlabels = { a = 2, b = 3 }\n\
+            rejected = { 10 = \"worse\" }\nsplit = { a = 1, gone = 1, 4 = 1, 10 = 1 }\n\
+            callers = { old = \"old\", c = 8 }\nshadow = { version = 9 }\n[models.x]\nlive = 1";
+        let labels = Labels::from([("r".to_owned(), BTreeMap::from([("old".to_owned(), 1)]))]);
         let missing = Wanted::missing(&Said {
             found: &found(&ALL),
             unfit: &BTreeSet::new(),
             file: &ServingFile::parse(file).unwrap(),
-            labels: &Labels::new(),
+            labels: &labels,
         });
         let told = |words: &str| missing.iter().filter(|line| line.contains(words)).count();
-        assert_eq!(
-            (missing.len(), told("r.live is 7"), told("labels.b is 3"), told("x is not")),
-            (3, 1, 1, 1)
-        );
+        let words = [
+            "r.live is 7",
+            "labels.b is 3",
+            "x is not",
+            "split.gone names the label gone",
+            "split.4 names 4, which is not in",
+            "split.10 names 10, which is rejected",
+            "callers.c names 8",
+            "shadow.version names 9",
+        ];
+        assert_eq!(words.map(told), [1; 8], "{missing:?}");
+        assert_eq!(missing.len(), words.len(), "{missing:?}");
+    }
+
+    #[track_caller]
+    fn check_trials(file: &str, versions: &[&str], trials: &[&str], shadows: &[&str]) {
+        let labels = Labels::from([("r".to_owned(), BTreeMap::from([("old".to_owned(), 1)]))]);
+        let wanted = Wanted::of(&Said {
+            found: &found(&["r/1", "r/2", "r/10"]),
+            unfit: &BTreeSet::new(),
+            file: &ServingFile::parse(&format!("[models.r]\nload = \"live\"\n{file}")).unwrap(),
+            labels: &labels,
+        });
+        let told =
+            |ids: &BTreeSet<ModelId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(told(&wanted.versions), versions, "{file}");
+        assert_eq!(told(&wanted.trials), trials, "{file}");
+        assert_eq!(told(&wanted.shadows), shadows, "{file}");
+    }
+
+    #[test]
+    fn a_shadow_is_what_nothing_leads_to() {
+        let shadow = |of: &str| format!("shadow = {{ version = {of} }}");
+        check_trials(&shadow("2"), &["r/1", "r/2", "r/10"], &["r/2"], &["r/2"]);
+        check_trials(&shadow("1"), &["r/1", "r/10"], &["r/1"], &[]);
+        check_trials(&shadow("\"old\""), &["r/1", "r/10"], &["r/1"], &[]);
+        let also = |more: &str| format!("{more}\n{}", shadow("2"));
+        let all = ["r/1", "r/2", "r/10"];
+        check_trials(&also("live = 2"), &["r/1", "r/2"], &["r/2"], &[]);
+        check_trials(&also("split = { 2 = 5 }"), &all, &["r/2"], &[]);
+        check_trials(&also("callers = { a = 2 }"), &all, &["r/2"], &[]);
+        check_trials(&also("labels = { new = 2 }"), &all, &["r/2"], &[]);
+    }
+
+    #[test]
+    fn what_is_tried_is_not_the_highest() {
+        let all = ["r/1", "r/2", "r/10"];
+        check_trials("split = { 10 = 5 }", &all, &["r/10"], &[]);
+        check_trials("shadow = { version = 10 }", &all, &["r/10"], &["r/10"]);
+        check_trials("callers = { a = 10 }", &["r/1", "r/10"], &[], &[]);
+        let worse = "split = { 10 = 5 }\nrejected = { 10 = \"worse\" }";
+        check_trials(worse, &["r/1", "r/2"], &["r/10"], &[]);
     }
 
     #[test]

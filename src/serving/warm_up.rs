@@ -6,6 +6,7 @@ use crate::{
     batching::{BatchLayout, CostPoint, CostTable, Lead, LengthWeight},
     repository::{DimSpec, InputSpec, Manifest, Source, TokenPart},
     runtime::ModelInstance,
+    serving::shapes::{Shape, Warmth},
     tensor::{DType, Tensor, TensorData},
 };
 
@@ -14,6 +15,9 @@ const LENGTH: usize = 32;
 
 /// The lengths whose costs are measured.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
+
+/// The longest length whose buckets are all run, where the manifest bounds it no further.
+const LONGEST: usize = 512;
 
 /// Runs of each size; the quickest counts. A machine that is busy meanwhile must not make a small batch look as good as a large one.
 const RUNS: usize = 4;
@@ -55,11 +59,43 @@ pub(super) fn measure_costs(
     table.with_weights(weights)
 }
 
-/// Units of a length.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    units: usize,
-    length: usize,
+/// The longest length that batches of a version are run with before it serves: 1 where nothing is padded.
+pub(super) fn longest_run(manifest: &Manifest, layout: &BatchLayout) -> usize {
+    let is_padded = layout.inputs.iter().any(|axes| axes.padded);
+    match is_padded {
+        false => 1,
+        true => longest(manifest).min(LONGEST),
+    }
+}
+
+/// Runs each shape once, as long as there is time: one that would take longer than what is left is left out.
+pub(super) fn run_shapes(
+    instance: &mut dyn ModelInstance,
+    (manifest, layout): (&Manifest, &BatchLayout),
+    (shapes, cost): (&[Shape], &CostTable),
+    time: Duration,
+) -> Warmth {
+    let until = Instant::now() + time;
+    let mut warmth = Warmth::default();
+    for &shape in shapes {
+        let left = until.saturating_duration_since(Instant::now());
+        let there_is_time = !left.is_zero() && shape.predicted(cost) <= left;
+        match there_is_time && run_once(instance, manifest, layout, shape).is_some() {
+            true => warmth.ran += 1,
+            false => warmth.left_out.push(shape),
+        }
+    }
+    warmth
+}
+
+fn run_once(
+    instance: &mut dyn ModelInstance,
+    manifest: &Manifest,
+    layout: &BatchLayout,
+    shape: Shape,
+) -> Option<()> {
+    let tensors = tensors(manifest, layout, shape);
+    instance.run(&named(manifest, &tensors)).ok().map(drop)
 }
 
 /// Measures what units of other lengths cost beside one of the usual length, in batches as large as the device gains from.
@@ -99,10 +135,8 @@ fn quickest(
     layout: &BatchLayout,
     shape: Shape,
 ) -> Option<Duration> {
-    let tensors: Vec<Tensor> =
-        manifest.inputs.iter().map(|input| made_up(input, manifest, layout, shape)).collect();
-    let names = manifest.inputs.iter().map(|input| input.name.as_str());
-    let named: Vec<(&str, &Tensor)> = names.zip(&tensors).collect();
+    let tensors = tensors(manifest, layout, shape);
+    let named = named(manifest, &tensors);
     let (mut quickest, first) = (Duration::MAX, Instant::now());
     for _ in 0..RUNS {
         let begun = Instant::now();
@@ -121,7 +155,10 @@ pub(super) fn made_up_inputs(
     layout: &BatchLayout,
     units: usize,
 ) -> Vec<Tensor> {
-    let shape = Shape { units, length: LENGTH };
+    tensors(manifest, layout, Shape { units, length: LENGTH })
+}
+
+fn tensors(manifest: &Manifest, layout: &BatchLayout, shape: Shape) -> Vec<Tensor> {
     manifest.inputs.iter().map(|input| made_up(input, manifest, layout, shape)).collect()
 }
 
@@ -154,6 +191,10 @@ pub(super) fn varied_inputs(
 fn says_what_is_there(input: &InputSpec) -> bool {
     matches!(input.source, Source::HistoryMask | Source::HistoryLength | Source::CandidateMask)
         || input.part == Some(TokenPart::Mask)
+}
+
+fn named<'a>(manifest: &'a Manifest, tensors: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
+    manifest.inputs.iter().map(|input| input.name.as_str()).zip(tensors).collect()
 }
 
 /// The length of what is padded in these runs; 1 where nothing is.
@@ -192,4 +233,83 @@ fn made_up(input: &InputSpec, manifest: &Manifest, layout: &BatchLayout, shape: 
         dtype => TensorData::from_floats(dtype, vec![value; count]),
     };
     Tensor { shape, data }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        batching::{CostPoint, InputAxes, Joins},
+        runtime::{RuntimeError, Signature},
+    };
+
+    use super::*;
+
+    /// Notes the shapes that it is run with, and refuses those of one length.
+    struct Noting {
+        signature: Signature,
+        seen: Vec<Vec<usize>>,
+        refuses: usize,
+    }
+
+    impl ModelInstance for Noting {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run_into(
+            &mut self,
+            inputs: &[(&str, &Tensor)],
+            _: &mut Vec<Tensor>,
+        ) -> Result<(), RuntimeError> {
+            let shape = &inputs[0].1.shape;
+            self.seen.push(shape.clone());
+            match shape[1] == self.refuses {
+                true => Err(RuntimeError::Run("such a length".to_owned())),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn version() -> (Manifest, BatchLayout) {
+        let manifest = "format = 1\nrole = 'ranker'\n\
+             [texts.pair]\ntokenizer = 't'\nfirst = '{query}'\nmax_tokens = 12\n\
+             [[inputs]]\nname = 'ids'\nsource = 'tokens'\ntext = 'pair'\npart = 'ids'\ndtype = 'int64'\n\
+             shape = ['rows', 'tokens']\n[files]\n";
+        let axes = InputAxes { padded: true, ..InputAxes::of(Lead::Rows) };
+        let (inputs, outputs) = (vec![axes], Vec::new());
+        let layout = BatchLayout { unit: Lead::Rows, inputs, outputs, joins: Joins::Padded };
+        (toml::from_str(manifest).unwrap(), layout)
+    }
+
+    #[track_caller]
+    fn check(refuses: usize, run_us: f64, want: (&[[usize; 2]], &str)) {
+        let (manifest, layout) = version();
+        let mut instance = Noting { signature: Signature::default(), seen: Vec::new(), refuses };
+        let shapes = [(1, 4), (1, 12), (8, 4)].map(|(units, length)| Shape { units, length });
+        let cost = CostTable::new(vec![CostPoint { size: 32, run_us }]);
+        let told = (&shapes[..], &cost);
+        let time = Duration::from_secs(60);
+        let warmth = run_shapes(&mut instance, (&manifest, &layout), told, time);
+        assert_eq!(instance.seen, want.0);
+        assert_eq!(warmth.missing(), want.1);
+        assert_eq!(warmth.ran + warmth.left_out.len(), 3);
+    }
+
+    #[test]
+    fn every_shape_is_run_once_as_far_as_there_is_time() {
+        check(0, 1000.0, (&[[1, 4], [1, 12], [8, 4]], ""));
+        check(12, 1000.0, (&[[1, 4], [1, 12], [8, 4]], "1x12"));
+        // A run of 32 takes longer than the minute that is there; the smaller ones do too.
+        check(0, 61e6, (&[], "1x4 1x12 8x4"));
+    }
+
+    #[test]
+    fn lengths_end_where_the_manifest_says_or_where_nothing_is_padded() {
+        let (mut manifest, mut layout) = version();
+        assert_eq!(longest_run(&manifest, &layout), 12);
+        manifest.texts.clear();
+        assert_eq!(longest_run(&manifest, &layout), LONGEST);
+        layout.inputs[0].padded = false;
+        assert_eq!(longest_run(&manifest, &layout), 1);
+    }
 }

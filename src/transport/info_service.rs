@@ -89,9 +89,14 @@ impl InfoApi {
             .map(|(id, life)| (id.clone(), not_loaded(&id, &life)))
             .collect();
         for (id, model) in registry.all() {
+            let known = all.get(&id);
+            let shadow = i32::from(pb::ModelState::Shadow);
+            let info = model_info(&id, &model, registry.labels(&id));
             let info = pb::ModelInfo {
                 live: registry.is_live(&id),
-                ..model_info(&id, &model, registry.labels(&id))
+                state: known.map(|i| i.state).filter(|i| *i == shadow).unwrap_or(info.state),
+                state_reason: known.map(|i| i.state_reason.clone()).unwrap_or_default(),
+                ..info
             };
             all.insert(id, info);
         }

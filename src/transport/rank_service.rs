@@ -41,9 +41,10 @@ impl RankApi {
         let begun = Instant::now();
         let mut request = rank_request(message, &self.limits)?;
         request.caller = caller?;
+        let request = Arc::new(request);
         let validate = begun.elapsed();
         let ranking = self.engine.rank(&request, call.deadline).await?;
-        Ok(rank_response(request, ranking, validate, call.arrival.elapsed()))
+        Ok(rank_response(&request, ranking, validate, call.arrival.elapsed()))
     }
 
     /// One request of a stream, whose error is an answer too.

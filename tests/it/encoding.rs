@@ -54,7 +54,7 @@ fn soon() -> Deadline {
 #[tokio::test(flavor = "multi_thread")]
 async fn first_requests_share_one_run_and_later_ones_find_it_stored() {
     let engine = engine().await;
-    let asked = request("1228");
+    let asked = Arc::new(request("1228"));
     let first = join_all((0..100).map(|_| engine.rank(&asked, soon()))).await;
     let first: Vec<_> = first.into_iter().map(Result::unwrap).collect();
     assert_eq!(first[0].user_state, UserState::Computed);
@@ -67,11 +67,11 @@ async fn first_requests_share_one_run_and_later_ones_find_it_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_the_embedding_of_an_empty_history() {
     let engine = engine().await;
-    let stranger = engine.rank(&request("nobody at all"), soon()).await.unwrap();
+    let stranger = engine.rank(&Arc::new(request("nobody at all")), soon()).await.unwrap();
     assert_eq!(stranger.user_state, UserState::Default);
-    let unnamed = engine.rank(&request(""), soon()).await.unwrap();
+    let unnamed = engine.rank(&Arc::new(request("")), soon()).await.unwrap();
     assert_eq!(stranger.items, unnamed.items);
-    let known = engine.rank(&request("1228"), soon()).await.unwrap();
+    let known = engine.rank(&Arc::new(request("1228")), soon()).await.unwrap();
     assert_ne!(stranger.items, known.items);
 }
 
@@ -82,7 +82,7 @@ async fn an_embedding_of_another_shape_or_version_is_refused() {
         let mut asked = request("");
         let values = vec![0.0; values];
         asked.user.embedding = Some(InlineEmbedding { values, shape, encoder_version });
-        match engine.rank(&asked, soon()).await {
+        match engine.rank(&Arc::new(asked), soon()).await {
             Err(RankError::Invalid(faults)) => faults[0].field.clone(),
             other => panic!("{other:?}"),
         }

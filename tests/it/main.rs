@@ -5,6 +5,7 @@ mod bundles;
 mod encoding;
 mod fixture;
 mod floors;
+mod graph_cache;
 mod packed;
 
 // A repository in an object store.

@@ -20,14 +20,14 @@ use podium::{
 use crate::fixture::{bundle, open, runtime, shipped};
 
 /// The runtime with other options.
-fn runtime_with(change: impl FnOnce(&mut RuntimeOptions)) -> Runtime {
+pub fn runtime_with(change: impl FnOnce(&mut RuntimeOptions)) -> Runtime {
     let mut options = config::load(None, &[]).unwrap().0.runtime_options();
     change(&mut options);
     Runtime::load(options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// All bundles that the tests have.
-fn bundles() -> Vec<PathBuf> {
+pub fn bundles() -> Vec<PathBuf> {
     let mut all = vec![
         shipped("grocery-encoder/1"),
         shipped("grocery-ranker/1"),
@@ -42,7 +42,7 @@ fn bundles() -> Vec<PathBuf> {
 }
 
 /// Golden inputs and requests of some sizes, which need blocks of other classes.
-fn requests(bundle: &Bundle) -> Vec<Vec<Tensor>> {
+pub fn requests(bundle: &Bundle) -> Vec<Vec<Tensor>> {
     let cases: Vec<GoldenInputs> = golden_inputs(bundle).unwrap();
     let mut all: Vec<Vec<Tensor>> = cases.iter().map(|case| case.tensors.clone()).collect();
     all.extend([1, 3, 200, 2].into_iter().filter_map(|rows| samples(bundle, rows).pop()));
@@ -55,12 +55,12 @@ fn samples(bundle: &Bundle, rows: usize) -> Vec<Vec<Tensor>> {
     sample_requests(bundle, &golden_inputs(bundle).unwrap(), rows)
 }
 
-fn named<'a>(bundle: &'a Bundle, tensors: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
+pub fn named<'a>(bundle: &'a Bundle, tensors: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
     bundle.manifest.inputs.iter().map(|input| input.name.as_str()).zip(tensors).collect()
 }
 
 /// The outputs' shapes and bits.
-fn bits(outputs: &[Tensor]) -> Vec<(Vec<usize>, Vec<u32>)> {
+pub fn bits(outputs: &[Tensor]) -> Vec<(Vec<usize>, Vec<u32>)> {
     let bits = |t: &Tensor| t.to_floats().into_iter().map(f32::to_bits).collect();
     outputs.iter().map(|tensor| (tensor.shape.clone(), bits(tensor))).collect()
 }

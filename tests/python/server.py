@@ -21,7 +21,7 @@ TEST_MODELS = ROOT / "target" / "test-models"
 FAULTY_MODELS = ROOT / "target" / "test-models-faulty"
 SHIPPED_MODELS = ROOT / "models"
 TEST_CACHE = ROOT / "target" / "test-cache"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 def free_port() -> int:

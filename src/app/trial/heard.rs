@@ -24,6 +24,9 @@ const MOST_COMPLAINT: usize = 4096;
 /// What Rust says where memory cannot be had.
 const NO_MEMORY: &str = "memory allocation of";
 
+/// What Rust says of a stack that is used up, before it aborts.
+const NO_STACK: &str = "has overflowed its stack";
+
 /// What was heard of a child so far.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -97,6 +100,9 @@ impl Told {
             (Ended::ByItself, Some(SIGXCPU), _) => Outcome::OutOfTime,
             (Ended::ByItself, Some(SIGKILL), _) => Outcome::Killed,
             (Ended::ByItself, Some(_), _) if out_of_memory(&self.complaint) => Outcome::OutOfMemory,
+            (Ended::ByItself, Some(_), _) if self.complaint.contains(NO_STACK) => {
+                Outcome::Crashed { signal: "stack overflow".to_owned(), stage: self.stage }
+            }
             (Ended::ByItself, Some(signal), _) => {
                 Outcome::Crashed { signal: name_of(signal), stage: self.stage }
             }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The answer to `request`; `validate` and `total` are the times that the pipeline does not know.
 pub(in crate::transport) fn rank_response(
-    request: RankRequest,
+    request: &RankRequest,
     ranking: Ranking,
     validate: Duration,
     total: Duration,
@@ -19,7 +19,7 @@ pub(in crate::transport) fn rank_response(
     let ids = &request.candidates.ids;
     let missing = ranking.missing.iter().map(|&at| ids[at as usize].to_owned());
     pb::RankResponse {
-        request_id: request.request_id,
+        request_id: request.request_id.clone(),
         items: ItemWriter::new(ids, &ranking.further_heads).write(&ranking.items),
         model_name: ranking.model.name.to_string(),
         model_version: ranking.model.version.0,
