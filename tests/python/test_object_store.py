@@ -184,6 +184,7 @@ def test_a_store_that_goes_away_or_answers_errors_costs_nobody_an_answer(
             until(lambda: not fault(client), "the fault stayed")
         assert not told.errors
         assert server.output().count("something is wrong with the repository") == 2, "it is told once each time"
+        assert "backing off" not in server.output(), "each try is told"
     with serving(store.port, tmp_path) as (server, client):
         store.kill()
         until(lambda: "Connection refused" in fault(client), "that nobody listens was never told")
