@@ -72,6 +72,19 @@ def niceness(process: int) -> list[int]:
     return [task_of(path).niceness for path in Path(f"/proc/{process}/task").iterdir()]
 
 
+def ends(process: int) -> None:
+    """Waits until a process is gone, or only its parent has not noticed yet."""
+    stat = Path(f"/proc/{process}/stat")
+
+    def is_gone() -> bool:
+        try:
+            return ") Z " in stat.read_text(encoding="utf-8")
+        except OSError:
+            return True
+
+    until(is_gone, f"{process} goes on")
+
+
 def resident_mib(process: int) -> float:
     """Returns the resident memory of a process."""
     pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
@@ -196,7 +209,7 @@ def test_routes_move_while_a_version_is_tried(repository: Repository, log: Path,
         assert states(client, swap.NAME)[3] == "VERIFYING"
         server.terminate()
         assert server.wait(30) == 0, "a server that stops waits for a trial"
-        assert not Path(f"/proc/{child}").exists()
+        ends(child)
 
 
 def test_a_trial_ends_with_its_server(repository: Repository, log: Path, fresh: dict[str, str]) -> None:
@@ -204,8 +217,7 @@ def test_a_trial_ends_with_its_server(repository: Repository, log: Path, fresh: 
         repository.publish(hostile.ATTEMPTS["endless-when-run"].bundle(2))
         (child,) = until(lambda: children(server), "no trial begins")
         server.kill()
-        stat = Path(f"/proc/{child}/stat")
-        until(lambda: not stat.exists() or ") Z " in stat.read_text(encoding="utf-8"), "the trial outlives its server")
+        ends(child)
 
 
 def available_mib() -> int:
