@@ -1,4 +1,4 @@
-"""A version is tried in a process of its own: one that crashes, hangs, takes all memory or answers NaN does it there."""
+"""A version is tried in a process of its own: what crashes, hangs, takes all memory or answers NaN does it there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from test_hot_swap import FAILED, QUICK, READY, answering, answers_with, load, s
 
 LIMITS = f'[models.{swap.NAME}.limits]\nmax_trial_time = "3s"\nmax_memory_mib = 600\nmax_cost_ratio = 4\n'
 TRIED = "tried in a process of its own"
-LONG = 120.0  # seconds: trials give way to everything else on a busy machine
+LONG = 100.0  # seconds: trials give way to everything else on a busy machine
 MIB = 1 << 20
 
 
@@ -117,9 +117,9 @@ def answer_nan(directory: Path) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "corrupt": (faulty.write_garbage, ("ONNX Runtime refuses the graph",)),
+    "corrupt": (faulty.write_garbage, ("model.onnx", "no ONNX model")),
     "truncated": (cut_off, ("model.onnx", "sha256")),
-    "truncated-and-summed": (cut_off_and_sum, ("ONNX Runtime refuses the graph",)),
+    "truncated-and-summed": (cut_off_and_sum, ("model.onnx", "no ONNX model")),
     "wrong-sum": (lambda path: faulty.edit_manifest(path, '"model.onnx" = "', '"model.onnx" = "0'), ("sha256",)),
     "wrong-signature": (take_whole_prices, ("price", "int64", "float32")),
     "golden-off": (faulty.shift_golden, ("golden case `two`", "is off by")),
@@ -226,7 +226,9 @@ def available_mib() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
 
 
-def test_a_version_is_not_loaded_without_memory_for_it(repository: Repository, log: Path, fresh: dict[str, str]) -> None:
+def test_a_version_is_not_loaded_without_memory_for_it(
+    repository: Repository, log: Path, fresh: dict[str, str]
+) -> None:
     # Sixteen instances of a quarter of a gibibyte each are four of which two are there.
     settings = {
         "PODIUM_MODELS__MEMORY_RESERVE_MIB": str(available_mib() - 2048),
