@@ -4,16 +4,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 
 use crate::{
-    app::{loader::Loader, sighting::Sighting},
-    ids::ModelId,
+    app::{aside::aside, loader::Loader, sighting::Sighting},
+    ids::{ModelId, Version},
     ranking::Model,
-    repository::{Bundle, Place, RepositoryError, ServingFile},
-    serving::{Action, Labels, Lives, Now, Said, ServingError, Standing, State, Wanted, next},
+    repository::{Bundle, Place, RepositoryError, ServingFile, read_serving},
+    serving::{
+        Action, KeptWarm, Labels, Lives, Looks, Now, Route, Said, ServingError, Standing, State,
+        Wanted, next,
+    },
 };
 
 /// Sees what is in the repository, and leads the lives of versions.
@@ -21,12 +25,18 @@ pub(super) struct Follower {
     place: Place,
     /// The labels of the configuration.
     labels: Labels,
-    loader: Loader,
+    loader: Arc<Loader>,
     lives: Arc<Lives>,
+    looks: Arc<Looks>,
+    /// How often `serving.toml` is read while a version is loaded; zero: when that is asked for.
+    interval: Duration,
+    /// Whether a look was asked for while a version was loaded.
+    asked: bool,
     /// Every version that has a life.
     seen: BTreeMap<ModelId, Sighting>,
     /// The last `serving.toml` that was right.
     file: ServingFile,
+    warm: KeptWarm,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
@@ -38,10 +48,14 @@ impl Follower {
         Self {
             place,
             labels,
-            loader,
+            loader: Arc::new(loader),
             lives,
+            looks: Arc::default(),
+            interval: Duration::ZERO,
+            asked: false,
             seen: BTreeMap::new(),
             file: ServingFile::default(),
+            warm: KeptWarm::default(),
             leaving: BTreeMap::new(),
             patient: false,
         }
@@ -50,6 +64,26 @@ impl Follower {
     /// What is in the repository.
     pub(super) fn seen(&self) -> &BTreeMap<ModelId, Sighting> {
         &self.seen
+    }
+
+    /// The repository.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What it took in last, and the way to have it look now.
+    pub(super) fn looks(&self) -> Arc<Looks> {
+        Arc::clone(&self.looks)
+    }
+
+    /// Has it read `serving.toml` so often while a version is loaded.
+    pub(super) fn look_every(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Whether a look was asked for since this was asked last, which it was too busy for.
+    pub(super) fn was_asked(&mut self) -> bool {
+        std::mem::take(&mut self.asked)
     }
 
     /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on with.
@@ -70,6 +104,7 @@ impl Follower {
         }
         let looked = self.read().await;
         self.note(looked);
+        self.looks.end_look();
     }
 
     async fn read(&mut self) -> Result<(), RepositoryError> {
@@ -94,14 +129,23 @@ impl Follower {
             }
             lives.state(id).is_some()
         });
-        self.file = self.place.serving_file().await?;
+        self.read_file().await
+    }
+
+    async fn read_file(&mut self) -> Result<(), RepositoryError> {
+        let (revision, file) = read_serving(&self.place).await?;
+        if self.looks.take_in(&revision.to_string(), &file) {
+            self.lives.tell();
+        }
+        self.file = file;
         Ok(())
     }
 
     /// Tells once what is wrong with the repository, or that it is right again.
     fn note(&self, looked: Result<(), RepositoryError>) {
         let found = self.found();
-        let missing = || Wanted::missing(&self.said(&found, &BTreeSet::new()));
+        let none = BTreeSet::new();
+        let missing = || Wanted::missing(&self.said(&found, (&none, &none)));
         let fault = match looked {
             Err(error) => Some(error.to_string()),
             Ok(()) => Some(missing().join("\n")).filter(|missing| !missing.is_empty()),
@@ -114,26 +158,50 @@ impl Follower {
         }
     }
 
-    /// Takes one step towards what is wanted; says whether there was one to take.
+    /// Takes all steps towards what is wanted that take no time, and then loads a version; says whether there was one to load.
     pub(super) async fn step(&mut self) -> bool {
-        self.free();
-        self.retry();
-        let action = next(&self.wanted(), &self.now());
-        match action {
-            None => return false,
-            Some(Action::Lead(route, to)) => {
-                tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
-                self.loader.registry.lead(route, to);
-            }
-            Some(Action::Drain(id)) => self.drain(&id),
-            Some(Action::Load(id)) => self.load(&id).await,
-        }
+        let Some(id) = self.settle() else {
+            return false;
+        };
+        self.load(&id).await;
         true
+    }
+
+    /// Takes all steps that take no time, and returns the version to load next.
+    fn settle(&mut self) -> Option<ModelId> {
+        loop {
+            self.free();
+            self.retry();
+            match next(&self.wanted(), &self.now())? {
+                Action::Lead(route, to) => self.lead(route, to),
+                Action::Drain(id) => self.drain(&id),
+                Action::Load(id) => return Some(id),
+            }
+        }
+    }
+
+    fn lead(&mut self, route: Route, to: Option<Version>) {
+        tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
+        let registry = &self.loader.registry;
+        let from = registry.routes().get(&route).copied().filter(|from| {
+            let id = ModelId { name: route.model.clone(), version: *from };
+            route.label.is_none() && self.lives.state(&id).is_some_and(State::is_loaded)
+        });
+        if let Some(from) = from {
+            self.warm.leave(&route.model, from, to, Instant::now());
+        }
+        registry.lead(route, to);
+        self.lives.tell();
     }
 
     /// Whether a retired version waits for its last request.
     pub(super) fn is_draining(&self) -> bool {
         !self.leaving.is_empty()
+    }
+
+    /// When there is something to do without an event from outside: a version was kept warm for as long as it shall be.
+    pub(super) fn next_event(&self) -> Option<Instant> {
+        self.warm.next_end(&self.file)
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -176,16 +244,18 @@ impl Follower {
     fn said<'a>(
         &'a self,
         found: &'a BTreeMap<ModelId, Option<ModelId>>,
-        unfit: &'a BTreeSet<ModelId>,
+        (unfit, warm): (&'a BTreeSet<ModelId>, &'a BTreeSet<ModelId>),
     ) -> Said<'a> {
-        Said { found, unfit, file: &self.file, labels: &self.labels }
+        Said { found, unfit, warm, file: &self.file, labels: &self.labels }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&mut self) -> Wanted {
+        let mut warm = self.warm.now(&self.file, Instant::now());
+        warm.retain(|id| self.lives.state(id).is_some_and(State::is_loaded));
         let failed = |id: &ModelId| self.lives.state(id) == Some(State::Failed);
         let unfit = self.seen.iter().filter(|(id, sighting)| sighting.copying || failed(id));
         let unfit = unfit.map(|(id, _)| id.clone()).collect();
-        Wanted::of(&self.said(&self.found(), &unfit))
+        Wanted::of(&self.said(&self.found(), (&unfit, &warm)))
     }
 
     fn now(&self) -> Now {
@@ -214,11 +284,16 @@ impl Follower {
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let first_look = sighting.try_it(encoder == Some(State::Ready));
         self.lives.step(id, State::Verifying, None);
-        let opened = self.loader.open(&sighting.path);
+        let (loader, path) = (Arc::clone(&self.loader), sighting.path.clone());
+        let opening = async move { loader.open(&path).map_err(|error| error.to_string()) };
+        let opened = self.meanwhile(opening).await.and_then(|opened| opened);
+        let Some(sighting) = self.seen.get_mut(id) else {
+            return;
+        };
         let fault = match &opened {
             Ok(bundle) if bundle.file_faults().is_empty() => None,
             Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(error.clone()),
         };
         if let Some(fault) = fault.filter(|_| self.patient && first_look) {
             sighting.copying = true;
@@ -228,8 +303,12 @@ impl Follower {
             return;
         }
         let loaded = match opened {
-            Ok(bundle) => self.load_bundle(&bundle).await,
-            Err(error) => Err(error.to_string()),
+            Ok(bundle) => {
+                let (loader, lives) = (Arc::clone(&self.loader), Arc::clone(&self.lives));
+                let loading = async move { load_bundle(&loader, &lives, &bundle).await };
+                self.meanwhile(loading).await.and_then(|loaded| loaded)
+            }
+            Err(error) => Err(error),
         };
         match loaded {
             Ok(()) => {
@@ -243,14 +322,37 @@ impl Follower {
         }
     }
 
-    /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<(), String> {
-        self.lives.step(&bundle.id, State::Loading, None);
-        let warming = || {
-            self.lives.step(&bundle.id, State::Warming, None);
-        };
-        let loaded = AssertUnwindSafe(self.loader.load(bundle, warming)).catch_unwind().await;
-        let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
-        loaded.map_err(|error: ServingError| error.to_string())
+    /// Does long work on a thread of its own, and follows `serving.toml` meanwhile: a rollback waits for no version that is being loaded.
+    async fn meanwhile<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
+        let mut working = aside(work).map_err(|cause| format!("no thread to load it: {cause}"))?;
+        loop {
+            let looks = Arc::clone(&self.looks);
+            let interval = self.interval;
+            tokio::select! {
+                done = &mut working => {
+                    return done.map_err(|_| "loading it panicked; the log has the place".to_owned());
+                }
+                () = looks.asked() => self.asked = true,
+                () = tokio::time::sleep(interval), if !interval.is_zero() => {}
+            }
+            let looked = self.read_file().await;
+            self.note(looked);
+            let loads = self.settle();
+            debug_assert_eq!(loads, None, "one version is loaded at a time");
+        }
     }
+}
+
+/// Loads a bundle whose files are read; a panic on the way is a failure like any other.
+async fn load_bundle(loader: &Loader, lives: &Lives, bundle: &Bundle) -> Result<(), String> {
+    lives.step(&bundle.id, State::Loading, None);
+    let warming = || {
+        lives.step(&bundle.id, State::Warming, None);
+    };
+    let loaded = AssertUnwindSafe(loader.load(bundle, warming)).catch_unwind().await;
+    let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
+    loaded.map_err(|error: ServingError| error.to_string())
 }

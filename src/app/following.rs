@@ -17,7 +17,7 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Has the repository looked at every `interval`.
+    /// Has the repository looked at every `interval`, and whenever that is asked for; zero: only then.
     ///
     /// # Errors
     /// That of a thread that cannot be started.
@@ -42,17 +42,27 @@ impl Following {
 }
 
 async fn follow(follower: &mut Follower, interval: Duration, stop: &CancellationToken) {
-    let mut next_look = Instant::now() + interval;
+    let looks = follower.looks();
+    follower.look_every(interval);
+    let after = |pause: Duration| Instant::now() + pause;
+    let mut next_look = (!interval.is_zero()).then(|| after(interval));
+    let mut asked = false;
     while !stop.is_cancelled() {
-        if Instant::now() >= next_look {
+        if follower.was_asked() || asked || next_look.is_some_and(|next| Instant::now() >= next) {
             follower.look().await;
-            next_look = Instant::now() + interval;
+            next_look = next_look.map(|_| after(interval));
+            asked = false;
         }
         if follower.step().await {
             continue;
         }
-        let pause = if follower.is_draining() { DRAIN_INTERVAL.min(interval) } else { interval };
-        let until = next_look.min(Instant::now() + pause);
-        let _ = tokio::time::timeout_at(until, stop.cancelled()).await;
+        let drained = follower.is_draining().then(|| after(DRAIN_INTERVAL));
+        let event = follower.next_event().map(Instant::from_std);
+        let until = [next_look, drained, event].into_iter().flatten().min();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = looks.asked() => asked = true,
+            () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The composition root: what is started, in which order, and how it ends.
 
+mod aside;
 mod banner;
 mod error;
 mod example;
@@ -22,7 +23,7 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    ranking::{Engine, EngineParts, Model},
+    ranking::{Engine, EngineParts},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
@@ -69,14 +70,13 @@ impl App {
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
         while follower.step().await {}
-        let default_model =
-            default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {
             registry,
-            options: config.engine_options(default_model),
+            options: config.engine_options(config.models.default.clone()),
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
+        check_rankers(&engine, (&config, &lives))?;
         Ok(Self { engine, runtime, shipped, users, lives, follower, config })
     }
 
@@ -107,19 +107,17 @@ impl App {
             limits: self.config.limits,
             onnxruntime_build: self.runtime.build_info().to_owned(),
             lives: self.lives,
+            place: self.follower.place().clone(),
+            looks: self.follower.looks(),
+            labels: self.config.models.labels,
         };
         let interval = self.config.models.poll_interval;
-        let following = match interval.is_zero() {
-            true => None,
-            false => Some(Following::start(self.follower, interval).map_err(|cause| {
-                StartError::Transport(format!("no thread for the repository: {cause}"))
-            })?),
-        };
+        let following = Following::start(self.follower, interval).map_err(|cause| {
+            StartError::Transport(format!("no thread for the repository: {cause}"))
+        })?;
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
-        if let Some(following) = following {
-            following.end(patience).await;
-        }
+        following.end(patience).await;
         served.map_err(StartError::Transport)
     }
 
@@ -148,24 +146,21 @@ async fn user_store(
     })
 }
 
-fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {
-    let models = registry.all();
-    let mut rankers = models
-        .iter()
-        .filter(|(_, model)| model.role() == Role::Ranker)
-        .map(|(id, _)| id.name.as_str())
-        .peekable();
-    let first = rankers.peek().copied();
-    let wanted = config.models.default.as_str();
-    let chosen = rankers.find(|name| *name == wanted).or(first)?;
-    if chosen != wanted {
+/// Holds that there is something to serve, and tells where another ranker than the wanted one answers.
+fn check_rankers(engine: &Engine, (config, lives): (&Config, &Lives)) -> Result<(), StartError> {
+    let (wanted, default) = (&config.models.default, engine.default_model());
+    let published = engine.registry().all();
+    if !published.iter().any(|(_, model)| model.role() == Role::Ranker) {
+        return Err(nothing_to_serve(config, lives));
+    }
+    if default != *wanted {
         tracing::info!(
             wanted,
-            default = chosen,
-            "models.default is not loaded: another ranker answers"
+            default,
+            "models.default is not loaded: another ranker answers until it is"
         );
     }
-    Some(chosen.to_owned())
+    Ok(())
 }
 
 fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {
