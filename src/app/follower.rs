@@ -188,7 +188,7 @@ impl Follower {
             route.label.is_none() && self.lives.state(&id).is_some_and(State::is_loaded)
         });
         if let Some(from) = from {
-            self.warm.leave(&route.model, from, to, Instant::now());
+            self.warm.leave(&route.model, from, Instant::now());
         }
         registry.lead(route, to);
         self.lives.tell();

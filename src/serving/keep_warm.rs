@@ -12,31 +12,32 @@ use crate::{
     repository::ServingFile,
 };
 
-/// When live routes left versions.
+/// The version of each model that its live route left last, and when; one a model, so that days of publishing do not add up in memory.
 #[derive(Debug, Clone, Default)]
 pub struct KeptWarm {
-    left: BTreeMap<ModelId, Instant>,
+    left: BTreeMap<ModelName, (Version, Instant)>,
 }
 
 impl KeptWarm {
-    /// Notes that a model's live route is led from one version to another.
-    pub fn leave(&mut self, model: &ModelName, from: Version, to: Option<Version>, now: Instant) {
-        let id = |version| ModelId { name: model.clone(), version };
-        self.left.insert(id(from), now);
-        if let Some(to) = to {
-            self.left.remove(&id(to));
-        }
+    /// Notes that a model's live route is led away from a version.
+    pub fn leave(&mut self, model: &ModelName, from: Version, now: Instant) {
+        self.left.insert(model.clone(), (from, now));
     }
 
     /// The versions that stay loaded, by how long the file says for each model; forgets the others.
     pub fn now(&mut self, file: &ServingFile, now: Instant) -> BTreeSet<ModelId> {
-        self.left.retain(|id, left| now.duration_since(*left) < file.of(&id.name).keep_warm);
-        self.left.keys().cloned().collect()
+        self.left.retain(|model, (_, left)| now.duration_since(*left) < file.of(model).keep_warm);
+        let id = |(name, (version, _)): (&ModelName, &(Version, Instant))| ModelId {
+            name: name.clone(),
+            version: *version,
+        };
+        self.left.iter().map(id).collect()
     }
 
     /// When the next of them is over.
     pub fn next_end(&self, file: &ServingFile) -> Option<Instant> {
-        let ends = self.left.iter().map(|(id, left)| left.checked_add(file.of(&id.name).keep_warm));
+        let ends = self.left.iter();
+        let ends = ends.map(|(model, (_, left))| left.checked_add(file.of(model).keep_warm));
         ends.flatten().min()
     }
 }
@@ -59,13 +60,13 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut warm = KeptWarm::default();
         assert_eq!(warm.next_end(&file), None);
-        warm.leave(&m, Version(1), Some(Version(2)), begun);
-        warm.leave(&n, Version(1), Some(Version(2)), at(1));
+        warm.leave(&m, Version(1), begun);
+        warm.leave(&n, Version(1), at(1));
         assert_eq!(warm.next_end(&file), Some(at(6)));
         assert_eq!(told(&warm.now(&file, at(5))), ["m/1", "n/1"]);
         assert_eq!(told(&warm.now(&file, at(6))), ["m/1"]);
         assert_eq!(warm.next_end(&file), Some(at(600)));
-        warm.leave(&m, Version(2), Some(Version(1)), at(7));
+        warm.leave(&m, Version(2), at(7));
         assert_eq!(told(&warm.now(&file, at(7))), ["m/2"]);
         let none = ServingFile::parse("[models.m]\nkeep_warm = \"0s\"").unwrap();
         assert_eq!(told(&warm.now(&none, at(7))), [""; 0]);
