@@ -1,6 +1,11 @@
 //! `podium.v1.ModelService`: says what shall serve, and tells what does.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -82,14 +87,26 @@ impl ModelApi {
         }
     }
 
+    /// Makes a change; where something is asked for that is not known, it may have been published a moment ago, and is looked for.
     async fn write(&self, asked: &Asked) -> Result<Changed, CommandError> {
-        match self.write_once(asked).await {
-            // It may have been published a moment ago.
-            Err(CommandError::UnknownModel { .. } | CommandError::UnknownVersion { .. }) => {
-                let _ = tokio::time::timeout(LOOK_PATIENCE, self.parts.looks.look_now()).await;
-                self.write_once(asked).await
+        let is_unknown = |error: &CommandError| {
+            matches!(error, CommandError::UnknownModel { .. } | CommandError::UnknownVersion { .. })
+        };
+        let mut news = self.parts.lives.news();
+        let first = self.write_once(asked).await;
+        if !first.as_ref().is_err_and(is_unknown) {
+            return first;
+        }
+        let mut looked = pin!(tokio::time::timeout(LOOK_PATIENCE, self.parts.looks.look_now()));
+        loop {
+            let is_over = tokio::select! {
+                _ = &mut looked => true,
+                _ = news.changed() => false,
+            };
+            let written = self.write_once(asked).await;
+            if is_over || !written.as_ref().is_err_and(is_unknown) {
+                return written;
             }
-            written => written,
         }
     }
 

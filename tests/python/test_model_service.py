@@ -277,10 +277,11 @@ def test_what_was_live_is_freed_when_its_time_is_up(repository: Repository, log:
 
 
 def test_a_rollback_waits_for_no_version_that_is_loaded(repository: Repository, log: Path) -> None:
-    with managed(repository, log, QUICK) as (_, client, manager):
+    with managed(repository, log) as (_, client, manager):
         manager.models("PromoteModel", name=swap.NAME, target="2")
         answers_with(client, 2)
         repository.publish(swap.ranker(9, model_bytes=24 << 20))
+        manager.models("LoadModel", name=swap.NAME, version=9)
         at_it = {"VERIFYING", "LOADING", "WARMING"}
         until(lambda: states(client, swap.NAME).get(9) in at_it, "version 9 is not being loaded", 30)
         manager.models("RollbackModel", name=swap.NAME)

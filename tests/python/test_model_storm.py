@@ -84,6 +84,7 @@ def test_many_managers_leave_servers_that_are_what_the_file_says(tmp_path: Path)
         told = sum((manager.told for manager in managers), Counter[str]())
         assert told.total() == MANAGERS * CHANGES
         assert min(told["LoadModel"], told["UnloadModel"], told["PromoteModel"]) > 5, told
+        assert min(told["REVISION"], told["LIVE"]) > 0, told
 
         text = (repository.path / "serving.toml").read_text(encoding="utf-8")
         assert text.startswith("# The storm's.\n")
