@@ -192,6 +192,9 @@ pub struct GuardRails {
     pub max_error_rate: f64,
     /// How many times as long as the live one it may take, at the 95th percentile.
     pub max_latency_ratio: f64,
+    /// The least that its orders may be worth more than the live one's, by what users took: the mean difference of reciprocal ranks; none
+    /// where that is not judged.
+    pub min_reward_difference: Option<f64>,
 }
 
 impl Default for GuardRails {
@@ -207,6 +210,7 @@ impl Default for GuardRails {
             max_psi: 0.25,
             max_error_rate: 0.01,
             max_latency_ratio: 2.0,
+            min_reward_difference: None,
         }
     }
 }

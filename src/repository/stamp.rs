@@ -20,8 +20,10 @@ struct Entry {
 }
 
 impl Stamp {
-    /// What an object store lists: the name of each object with its size, the time of its last change in milliseconds, and its tag.
+    /// What an object store lists: the name of each object with its size, the time of its last change in milliseconds, and its
+    /// tag; and whether the manifest is here.
     pub(super) fn listed<'a>(
+        is_here: bool,
         objects: impl Iterator<Item = (&'a str, u64, i64, Option<&'a str>)>,
     ) -> Self {
         let mut entries: Vec<Entry> = objects
@@ -34,7 +36,7 @@ impl Stamp {
             })
             .collect();
         entries.sort();
-        Self { directory: 0, entries }
+        Self { directory: is_here.into(), entries }
     }
 
     /// Looks at a directory; what vanishes meanwhile is left out, and makes another stamp than before.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// How long the instances of a version run batches of all shapes before it serves, all together.
-const LONGEST_WARM_UP: Duration = Duration::from_secs(5);
+const LONGEST_WARM_UP: Duration = Duration::from_secs(10);
 
 /// How a version is loaded.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ impl<'a> ColdModel<'a> {
     }
 
     /// Measures what runs cost, runs batches of every bucket's shape on every instance, as far as there is time, and starts their threads: takes
-    /// as long as some dozen runs do, and up to five seconds more.
+    /// as long as some dozen runs do, and up to ten seconds more.
     ///
     /// # Errors
     /// [`ServingError::Thread`].

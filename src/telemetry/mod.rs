@@ -29,7 +29,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { level: "info,ort=warn".to_owned(), format: LogFormat::Auto }
+        Self { level: "info,ort=warn,object_store=warn".to_owned(), format: LogFormat::Auto }
     }
 }
 

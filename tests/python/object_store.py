@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ def sha256(content: bytes) -> str:
 
 def signature(method: str, host: str, path: str, query: str, content: bytes) -> dict[str, str]:
     """Returns the headers that sign a request; see AWS Signature Version 4."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     signed = {"host": host, "x-amz-content-sha256": sha256(content), "x-amz-date": moment}
     names = ";".join(signed)
@@ -75,7 +75,8 @@ class Store:
             try:
                 self.call("GET", "", query="list-type=2")
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < give_up, self.log.read_text()
+                assert self.process.poll() is None, self.log.read_text()
+                assert time.monotonic() < give_up, self.log.read_text()
                 time.sleep(0.02)
             else:
                 return
@@ -174,7 +175,7 @@ class Door:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_PUT = do_HEAD = do_DELETE = forward
+            do_GET = do_PUT = do_HEAD = do_DELETE = forward  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
                 """Says nothing."""
@@ -193,12 +194,16 @@ class Door:
         self, method: str, path: str, headers: dict[str, str], content: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         """Asks the store, unless the door has an answer of its own."""
-        key = urllib.parse.unquote(path.split("?")[0]).removeprefix(f"/{BUCKET}/{PREFIX}/")
+        key = urllib.parse.unquote(path.split("?", maxsplit=1)[0]).removeprefix(f"/{BUCKET}/{PREFIX}/")
         give_up = time.monotonic() + 8
         while self.held == key and time.monotonic() < give_up:
             time.sleep(0.02)
         if self.status is not None:
-            return self.status, {}, b"<Error><Code>NotToday</Code><RequestId>%d</RequestId></Error>" % time.monotonic_ns()
+            return (
+                self.status,
+                {},
+                b"<Error><Code>NotToday</Code><RequestId>%d</RequestId></Error>" % time.monotonic_ns(),
+            )
         if method == "GET":
             self.gets[key] += 1
         connection = http.client.HTTPConnection("127.0.0.1", self.store.port, timeout=20)
@@ -216,8 +221,8 @@ class Door:
         return reply.status, {n: v for n, v in reply.getheaders() if n.lower() not in hop}, body
 
     def _more(self) -> bytes:
-        object_of = "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size></Contents>"
-        return "".join(object_of.format(key) for key in self.more_keys).encode()
+        rest = "<LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size>"
+        return "".join(f"<Contents><Key>{key}</Key>{rest}</Contents>" for key in self.more_keys).encode()
 
     def close(self) -> None:
         """Closes the door."""

@@ -20,6 +20,7 @@ use crate::{
         contents::{MANIFEST, is_plain},
         error::{Fault, RepositoryError},
         manifest::Manifest,
+        serving_text::MOST_BYTES,
     },
 };
 
@@ -47,15 +48,21 @@ impl Bucket {
             ),
         };
         let (id, objects) = self.seen_at(found).ok_or_else(gone)?;
-        let manifest = match read_manifest(found) {
-            Ok(manifest) => manifest,
-            Err(_) if objects.get(MANIFEST).is_some_and(|manifest| manifest.bytes > 1 << 20) => {
+        if !found.join(MANIFEST).is_file() {
+            if objects.get(MANIFEST).is_some_and(|manifest| manifest.bytes > MOST_BYTES) {
                 let fix = "list fewer files; docs/bundle.md describes it";
                 let fault = Fault::new(MANIFEST, "is larger than 1 MiB", fix);
                 return Err(self.faulty(&id, vec![fault]));
             }
+            let text = self.manifest_text(&id).await?.ok_or_else(gone)?;
+            let kept = self.cache.keep_manifest(&id, &text)?;
+            if self.cache.home(&id, &kept) != found {
+                return Err(gone());
+            }
+        }
+        let Ok(manifest) = read_manifest(found) else {
             // Whoever opens it says what is wrong with it.
-            Err(_) => return Ok(found.to_owned()),
+            return Ok(found.to_owned());
         };
         let lacking =
             lacking(found, &manifest, &objects).map_err(|faults| self.faulty(&id, faults))?;

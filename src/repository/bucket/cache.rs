@@ -279,7 +279,7 @@ mod tests {
         assert!(matches!(error, RepositoryError::CacheFull { needed: 2900, .. }), "{error}");
         assert!(homes[2].join("a.bin").exists());
         cache.make_room(3000, &[], &[]).unwrap();
-        assert_eq!(cache.homes(), Vec::<PathBuf>::new());
+        assert!(cache.homes().is_empty());
     }
 
     #[test]

@@ -68,11 +68,14 @@ pub(super) fn key_of(prefix: &Path, id: &ModelId, file: &str) -> Option<Path> {
     Path::parse(key).ok()
 }
 
-/// What tells one state of a version from another.
-pub(super) fn stamp_of(objects: &Objects) -> Stamp {
-    Stamp::listed(objects.iter().map(|(name, object)| {
-        (name.as_str(), object.bytes, object.modified_ms, object.e_tag.as_deref())
-    }))
+/// What tells one state of a version from another; it is another one, too, when its manifest has come.
+pub(super) fn stamp_of(objects: &Objects, manifest_is_here: bool) -> Stamp {
+    Stamp::listed(
+        manifest_is_here,
+        objects.iter().map(|(name, object)| {
+            (name.as_str(), object.bytes, object.modified_ms, object.e_tag.as_deref())
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -156,8 +159,10 @@ mod tests {
     #[test]
     fn any_change_of_an_object_makes_another_stamp() {
         let object = Object { bytes: 1, modified_ms: 2, e_tag: Some("x".to_owned()) };
-        let of = |object: Object| stamp_of(&Objects::from([("f".to_owned(), object)]));
+        let of = |object: Object| stamp_of(&Objects::from([("f".to_owned(), object)]), true);
         let first = of(object.clone());
+        let objects = Objects::from([("f".to_owned(), object.clone())]);
+        assert_ne!(first, stamp_of(&objects, false));
         assert_eq!(first, of(object.clone()));
         assert_ne!(first, of(Object { bytes: 2, ..object.clone() }));
         assert_ne!(first, of(Object { modified_ms: 3, ..object.clone() }));

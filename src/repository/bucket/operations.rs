@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    mem,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, path};
 
@@ -62,6 +64,8 @@ struct State {
     seen: Option<Seen>,
     /// What of that is on disk.
     written: String,
+    /// Whether the last try to write it failed.
+    is_unwritten: bool,
 }
 
 impl Bucket {
@@ -107,10 +111,10 @@ impl Bucket {
     }
 
     fn found(&self, seen: &Seen) -> Vec<Found> {
-        let of = |(id, version): (&ModelId, &SeenVersion)| Found {
-            id: id.clone(),
-            path: self.cache.home(id, &version.manifest),
-            stamp: stamp_of(&version.objects),
+        let of = |(id, version): (&ModelId, &SeenVersion)| {
+            let path = self.cache.home(id, &version.manifest);
+            let stamp = stamp_of(&version.objects, path.join(MANIFEST).is_file());
+            Found { id: id.clone(), path, stamp }
         };
         seen.versions.iter().map(of).collect()
     }
@@ -152,16 +156,31 @@ impl Bucket {
         Ok(Some((id, SeenVersion { manifest, objects })))
     }
 
-    /// Fetches a version's manifest, and returns what stands for it; one that is too large stays away.
+    /// Fetches a version's manifest, and returns what stands for it; one that is too large stays away. Where the disk does not
+    /// take it, the version is there all the same, and whoever wants it is told.
     async fn manifest(
         &self,
         id: &ModelId,
         object: &Object,
     ) -> Result<Option<String>, RepositoryError> {
-        let tag = object.e_tag.clone().unwrap_or_default();
         if object.bytes > MOST_BYTES {
+            let tag = object.e_tag.as_deref().unwrap_or_default();
             return Ok(Some(short_sum(tag.as_bytes())));
         }
+        let Some(text) = self.manifest_text(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.cache.keep_manifest(id, &text).unwrap_or_else(|error| {
+            tracing::debug!(model = %id, %error, "a manifest cannot be kept");
+            short_sum(&text)
+        })))
+    }
+
+    /// The text of a version's manifest; none where it was taken away.
+    pub(super) async fn manifest_text(
+        &self,
+        id: &ModelId,
+    ) -> Result<Option<Bytes>, RepositoryError> {
         let Some(key) = key_of(&self.prefix, id, MANIFEST) else {
             return Ok(None);
         };
@@ -170,7 +189,7 @@ impl Bucket {
             Ok(Err(Error::NotFound { .. })) => Ok(None),
             Ok(Err(error)) => Err(self.unreachable(cause_of(&error))),
             Err(_) => Err(self.silent()),
-            Ok(Ok(text)) => self.cache.keep_manifest(id, &text).map(Some),
+            Ok(Ok(text)) => Ok(Some(text)),
         }
     }
 
@@ -250,9 +269,12 @@ impl Bucket {
             return;
         }
         match self.cache.keep(&self.index(), text.as_bytes()) {
-            Ok(()) => state.written = text,
+            Ok(()) => (state.written, state.is_unwritten) = (text, false),
             Err(error) => {
-                tracing::warn!(%error, "what was seen cannot be written down; a start without the store would know older things");
+                // Told once: the next look tries again.
+                if !mem::replace(&mut state.is_unwritten, true) {
+                    tracing::warn!(%error, "what was seen cannot be written down; a start without the store would know older things");
+                }
             }
         }
     }
