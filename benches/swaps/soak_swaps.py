@@ -85,7 +85,7 @@ def soak_swaps(repository: Repository, server: Server, client: Client, args: arg
         "threads": lambda reading: reading.threads,
     }.items():
         begin, end = (sum(map(of, some)) / len(some) for some in (first, last))
-        rows[f"{name}: mean after a tenth, mean at the end, peak"] = (
+        rows[f"{name}: after a tenth, at the end (means), peak"] = (
             f"{begin:.1f}, {end:.1f}, {max(map(of, readings)):.1f}"
         )
     rows["growth of the mean resident memory since a tenth"] = f"{soak.growth(readings, soak.mean):+.2%}"

@@ -50,6 +50,9 @@ pub(super) struct Loaded {
     histories: Vec<(Arc<str>, History)>,
 }
 
+/// Users' histories as a bundle ships them.
+type Histories = Vec<(Arc<str>, History)>;
+
 const MIB: u64 = 1 << 20;
 
 /// How many times as much memory as its files a version is taken to need that was not tried.
@@ -76,10 +79,10 @@ impl Loader {
     }
 
     /// Begins to try a version in a process of its own; tells what came of it.
-    pub(super) fn begin_trial(&self, bundle: Bundle, limits: VersionLimits) -> Trying {
+    pub(super) fn begin_trial(&self, bundle: Bundle, limits: &VersionLimits) -> Trying {
         match &self.trials {
             Some(trials) => trials.begin(bundle, limits),
-            None => Trying::untried(bundle, limits),
+            None => Trying::untried(bundle),
         }
     }
 
@@ -180,7 +183,7 @@ impl Loader {
         bundle: &Bundle,
         handle: ModelHandle,
         encoder: Option<Arc<Encoder>>,
-    ) -> Result<(Vec<(Arc<str>, History)>, Model), ServingError> {
+    ) -> Result<(Histories, Model), ServingError> {
         let faulty = |fault| bundle.faulty(vec![fault]);
         let runtime = Handle::current();
         let work = || {

@@ -175,6 +175,8 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -195,6 +197,22 @@ mod tests {
         book.leave(a, Duration::from_millis(5));
         assert!(!book.enter(a), "b has had less");
         assert!(book.enter(b));
+    }
+
+    #[test]
+    fn a_device_is_sought_while_a_model_waits_for_it() {
+        let turns = Turns::new(1);
+        let (a, b) = (turns.account(), turns.account());
+        let turn = a.enter();
+        assert!(!turns.is_sought(), "a model that runs waits no more");
+        thread::scope(|scope| {
+            scope.spawn(|| drop(b.enter()));
+            while !turns.is_sought() {
+                thread::yield_now();
+            }
+            drop(turn);
+        });
+        assert!(!turns.is_sought());
     }
 
     #[test]

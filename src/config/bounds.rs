@@ -154,6 +154,11 @@ impl ModelsSection {
             "models.poll_interval".to_owned(),
             "must lie between 100ms and 1h, or be 0s: the repository is then read at the start only",
         );
+        need(
+            self.memory_reserve_mib <= 1 << 30,
+            "models.memory_reserve_mib".to_owned(),
+            "must be at most 1073741824",
+        );
         need(!self.dir.is_empty(), "models.dir".to_owned(), "is empty; name a directory or a URL");
         let bytes = 1 << 20..=1 << 60;
         need(

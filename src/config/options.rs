@@ -100,6 +100,7 @@ impl Config {
                 batching: batching.map(|(model, spec)| (model, one(spec))).collect(),
                 catalogues: self.models.catalogues.clone(),
                 cache_dir: self.cache_dir(),
+                graph_cache_bytes: self.models.graph_cache_bytes,
                 ..ModelsSection::default()
             },
             batching: BatchOptions { instances: 1, ..self.batching.clone() },

@@ -1,12 +1,13 @@
 //! The thread that has requests scored by a second version, behind their answers and only with spare capacity.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -21,6 +22,7 @@ use crate::{
         parts::EngineParts,
         request::RankRequest,
         response::StageTimes,
+        rewards::Rewards,
         scoring::{by_position, inputs, scored, work_behind},
         user_side::{UserDesk, UserSide},
     },
@@ -82,7 +84,7 @@ impl Behind {
     ///
     /// # Errors
     /// That of a thread that cannot be started.
-    pub(super) fn start(parts: Arc<EngineParts>) -> std::io::Result<Self> {
+    pub(super) fn start(parts: Arc<EngineParts>, rewards: Arc<Rewards>) -> std::io::Result<Self> {
         let (requests, waiting) = mpsc::channel(MOST_WAITING);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("behind".to_owned()).spawn(move || {
@@ -90,8 +92,9 @@ impl Behind {
                 tracing::debug!(%error, "the thread behind answers is as important as they are");
             }
             let flights = SingleFlight::default();
+            let with = Scoring { parts: &parts, flights: &flights, rewards: &rewards };
             let work = ReceiverStream::new(waiting)
-                .for_each_concurrent(AT_ONCE, |second| weigh(&parts, &flights, second));
+                .for_each_concurrent(AT_ONCE, |second| weigh(with, second));
             runtime.block_on(work);
         })?;
         Ok(Self { requests })
@@ -103,27 +106,26 @@ impl Behind {
     }
 }
 
-/// Has the second version score a request, and notes how the two compare.
-async fn weigh(parts: &EngineParts, flights: &SingleFlight<RankError>, second: Second) {
+/// What requests are scored with.
+#[derive(Clone, Copy)]
+struct Scoring<'a> {
+    parts: &'a EngineParts,
+    flights: &'a SingleFlight<RankError>,
+    rewards: &'a Rewards,
+}
+
+/// Has the second version score a request, and notes how the two compare; a panic is a failure of that version.
+async fn weigh(with: Scoring<'_>, second: Second) {
     let (tally, baseline) = (&second.tally, second.baseline);
     if !has_capacity(&second).await {
         return tally.skip(baseline);
     }
-    match score(parts, flights, &second).await {
+    let scored = AssertUnwindSafe(score(with, &second)).catch_unwind().await;
+    let scored = scored.unwrap_or_else(|_| Err(RankError::Features("it panicked".to_owned())));
+    match scored {
         Ok((scores, took)) => {
             tally.note(baseline, second.side, Outcome::Scored(took));
-            match (&second.first_scores, second.side) {
-                (Some(first), Side::Version) => {
-                    tally.compare(baseline, Pair { baseline: &first.scores, version: &scores });
-                }
-                (Some(first), Side::Baseline) => {
-                    tally.compare(baseline, Pair { baseline: &scores, version: &first.scores });
-                }
-                (None, Side::Baseline) if second.first_is_on_trial => {
-                    tally.note(baseline, Side::Version, Outcome::Failed);
-                }
-                (None, _) => {}
-            }
+            compare(with.rewards, &second, &scores);
         }
         Err(error) => match (blame(&error), &second.first_scores) {
             (Blame::Version, _) | (Blame::VersionOrRequest, Some(_)) => {
@@ -134,6 +136,24 @@ async fn weigh(parts: &EngineParts, flights: &SingleFlight<RankError>, second: S
             (Blame::Time | Blame::Nobody, _) => tally.skip(baseline),
         },
     }
+}
+
+/// Notes how the scores of both compare.
+fn compare(rewards: &Rewards, second: &Second, scores: &[(u32, f32)]) {
+    let (tally, baseline, request) = (&second.tally, second.baseline, &second.request);
+    let Some(first) = &second.first_scores else {
+        if second.first_is_on_trial && second.side == Side::Baseline {
+            tally.note(baseline, Side::Version, Outcome::Failed);
+        }
+        return;
+    };
+    let (shown, pair) = match second.side {
+        Side::Version => (Side::Baseline, Pair { baseline: &first.scores, version: scores }),
+        Side::Baseline => (Side::Version, Pair { baseline: scores, version: &first.scores }),
+    };
+    tally.compare(baseline, pair);
+    let asked = (request.user.id.as_str(), &request.candidates.ids);
+    rewards.remember(asked, (tally, baseline), shown, pair);
 }
 
 /// Waits until neither of the two versions has anything to do that somebody waits for.
@@ -151,8 +171,7 @@ async fn has_capacity(second: &Second) -> bool {
 
 /// Scores a request, storing nothing.
 async fn score(
-    parts: &EngineParts,
-    flights: &SingleFlight<RankError>,
+    Scoring { parts, flights, .. }: Scoring<'_>,
     second: &Second,
 ) -> Result<(Vec<(u32, f32)>, Duration), RankError> {
     let Second { request, second: ranker, .. } = second;

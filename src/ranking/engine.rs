@@ -1,12 +1,13 @@
 //! The pipeline of one request, to be read top to bottom.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use futures::Stream;
 
 use crate::{
     deadline::Deadline,
     ranking::{
+        default_model::default_model,
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
@@ -22,7 +23,7 @@ use crate::{
     },
     serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
-    users::{SingleFlight, UserStore},
+    users::{Erased, RecordCounts, SingleFlight, UserEvents, UserStore},
 };
 
 /// Ranks requests.
@@ -114,13 +115,13 @@ impl Engine {
             caller: request.caller.as_str(),
         };
         let name = self.name_of(&request.model);
-        Ok(self.parts.registry.choose(name, &request.model.selector, &asker)?)
+        Ok(self.parts.registry.choose(&name, &request.model.selector, &asker)?)
     }
 
-    fn name_of<'a>(&'a self, choice: &'a ModelChoice) -> &'a str {
+    fn name_of<'a>(&self, choice: &'a ModelChoice) -> Cow<'a, str> {
         match choice.name.as_str() {
-            "" => self.default_model(),
-            name => name,
+            "" => self.default_model().into(),
+            name => name.into(),
         }
     }
 
@@ -135,7 +136,7 @@ impl Engine {
     /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
     pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
         let name = self.name_of(choice);
-        let model = self.parts.registry.resolve(name, &choice.selector)?;
+        let model = self.parts.registry.resolve(&name, &choice.selector)?;
         as_ranker(&model).cloned()
     }
 
@@ -157,6 +158,24 @@ impl Engine {
     /// What is kept of users.
     pub fn users(&self) -> &dyn UserStore {
         self.parts.users.as_ref()
+    }
+
+    /// Appends what users did, and counts what they took of orders that two versions had made.
+    ///
+    /// # Errors
+    /// [`RankError::Store`].
+    pub async fn record(&self, events: Vec<UserEvents>) -> Result<RecordCounts, RankError> {
+        self.trials.rewards.note(&events);
+        Ok(self.parts.users.record(events).await?)
+    }
+
+    /// Erases everything that is known of a user.
+    ///
+    /// # Errors
+    /// [`RankError::Store`].
+    pub async fn erase(&self, user: &Arc<str>) -> Result<Erased, RankError> {
+        self.trials.rewards.forget(user);
+        Ok(self.parts.users.erase(user).await?)
     }
 
     /// What is known of a user for a ranker, and for each loaded encoder version.
@@ -200,9 +219,9 @@ impl Engine {
         Ok((total, warm(&self.parts, &self.flights, Arc::clone(encoder), users)))
     }
 
-    /// The model that answers a request that names none.
-    pub fn default_model(&self) -> &str {
-        &self.parts.options.default_model
+    /// The model that answers a request that names none, of those that are published now.
+    pub fn default_model(&self) -> String {
+        default_model(&self.parts.registry, &self.parts.options.default_model)
     }
 
     /// The published models.

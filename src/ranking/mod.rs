@@ -2,6 +2,7 @@
 
 mod behind;
 mod blame;
+mod default_model;
 mod engine;
 mod error;
 mod features;
@@ -13,6 +14,7 @@ mod recent;
 mod replay;
 mod request;
 mod response;
+mod rewards;
 mod scoring;
 mod select;
 mod signature;

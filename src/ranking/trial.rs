@@ -11,6 +11,7 @@ use crate::{
         parts::EngineParts,
         request::RankRequest,
         response::StageTimes,
+        rewards::Rewards,
     },
     serving::{Outcome, Selector, Side, Traffic, Tried},
 };
@@ -22,12 +23,14 @@ pub(super) type First<'a> = Result<(&'a StageTimes, Option<Arc<FirstScores>>), &
 pub(super) struct Trials {
     parts: Arc<EngineParts>,
     behind: OnceLock<Option<Behind>>,
+    /// What users took of the orders of two versions.
+    pub(super) rewards: Arc<Rewards>,
 }
 
 impl Trials {
     /// Starts nothing yet.
     pub(super) fn new(parts: Arc<EngineParts>) -> Self {
-        Self { parts, behind: OnceLock::new() }
+        Self { parts, behind: OnceLock::new(), rewards: Arc::new(Rewards::new()) }
     }
 
     /// Notes what came of a request, and has a second version score it where it is drawn.
@@ -86,7 +89,7 @@ impl Trials {
     /// The way to the thread, which is started for the first request.
     fn behind(&self) -> Option<&Behind> {
         let start = || {
-            let started = Behind::start(Arc::clone(&self.parts));
+            let started = Behind::start(Arc::clone(&self.parts), Arc::clone(&self.rewards));
             let warned = started.inspect_err(|error| {
                 tracing::error!(%error, "no thread for comparisons: versions are not compared");
             });

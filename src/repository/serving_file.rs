@@ -142,6 +142,12 @@ mod tests {
             shadow = { version = 3, share = 101 }
         "#;
         check(text, Err(&["rejected.canary: is no version", "more than 100", "shadow.share"]));
+        let limits =
+            "limits = { max_memory_mib = 0, max_trial_time = \"0s\", max_cost_ratio = nan }";
+        check(
+            &format!("[models.shop]\n{limits}"),
+            Err(&["limits.max_memory_mib: is 0", "limits.max_trial_time", "limits.max_cost_ratio"]),
+        );
         check("[models.shop]\nshadow = { share = 5 }", Err(&["missing field `version`"]));
     }
 

@@ -192,6 +192,9 @@ pub struct GuardRails {
     pub max_error_rate: f64,
     /// How many times as long as the live one it may take, at the 95th percentile.
     pub max_latency_ratio: f64,
+    /// The least that its orders may be worth more than the live one's, by what users took: the mean difference of reciprocal ranks; none
+    /// where that is not judged.
+    pub min_reward_difference: Option<f64>,
 }
 
 impl Default for GuardRails {
@@ -207,6 +210,7 @@ impl Default for GuardRails {
             max_psi: 0.25,
             max_error_rate: 0.01,
             max_latency_ratio: 2.0,
+            min_reward_difference: None,
         }
     }
 }
@@ -237,6 +241,23 @@ impl Default for VersionLimits {
             max_graph_nodes: 100_000,
             accept_new_signature: false,
         }
+    }
+}
+
+impl VersionLimits {
+    fn faults(&self, key: &str) -> Vec<Fault> {
+        let (at_least, at_most) = (Duration::from_millis(1), Duration::from_secs(86_400));
+        let time = (at_least..=at_most).contains(&self.max_trial_time);
+        let ratio = self.max_cost_ratio.is_finite() && self.max_cost_ratio >= 0.0;
+        let fits = [
+            (self.max_memory_mib > 0, "max_memory_mib", "is 0", "write a whole number from 1 on"),
+            (time, "max_trial_time", "is no such time", "write a time from 1ms to 1day"),
+            (ratio, "max_cost_ratio", "is no ratio", "write a number from 0 on; 0 sets no bound"),
+        ];
+        let wrong = fits.into_iter().filter(|(fits, ..)| !fits);
+        wrong
+            .map(|(_, field, wrong, fix)| Fault::new(format!("{key}.limits.{field}"), wrong, fix))
+            .collect()
     }
 }
 
@@ -288,6 +309,7 @@ impl ServingSpec {
             need(rails.min_requests > 0, at("min_requests"), "is 0", positive);
             need(rails.top_k > 0, at("top_k"), "is 0", positive);
         }
+        faults.extend(self.limits.faults(&key));
         faults
     }
 

@@ -40,6 +40,12 @@ pub struct Comparison {
     pub latency: Duration,
     /// The 95th percentile of the live version's time to score a request.
     pub baseline_latency: Duration,
+    /// Items that users took of orders that both had made.
+    pub rewards: u64,
+    /// How much more the version's orders are worth than the live one's, by the mean difference of the reciprocal ranks of what users took.
+    pub reward_difference: f64,
+    /// The standard error of that; infinite where nothing can be told.
+    pub reward_error: f64,
     /// What the guard rails say of it; none where there are none.
     pub verdict: Option<Verdict>,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use crate::{
         batch_layout::batch_layout,
         batch_options::batch_options,
         error::ServingError,
+        noticing::Noticing,
         shapes::shapes,
         warm_up::{longest_run, measure_costs, run_shapes},
     },
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// How long the instances of a version run batches of all shapes before it serves, all together.
-const LONGEST_WARM_UP: Duration = Duration::from_secs(5);
+const LONGEST_WARM_UP: Duration = Duration::from_secs(10);
 
 /// How a version is loaded.
 #[derive(Debug, Clone)]
@@ -97,13 +98,23 @@ impl<'a> ColdModel<'a> {
         Some(self.instances.first_mut()?.as_mut())
     }
 
+    /// Has it noticed from now on whether a run finds no memory; what is returned tells.
+    pub fn notice_memory(&mut self) -> Arc<AtomicBool> {
+        let found_none = Arc::default();
+        let instances = std::mem::take(&mut self.instances).into_iter();
+        let noticing =
+            |inner| Box::new(Noticing::new(inner, &found_none)) as Box<dyn ModelInstance>;
+        self.instances = instances.map(noticing).collect();
+        found_none
+    }
+
     /// The most units that one run may have.
     pub fn max_units(&self) -> usize {
         self.batching.max_batch_rows
     }
 
     /// Measures what runs cost, runs batches of every bucket's shape on every instance, as far as there is time, and starts their threads: takes
-    /// as long as some dozen runs do, and up to five seconds more.
+    /// as long as some dozen runs do, and up to ten seconds more.
     ///
     /// # Errors
     /// [`ServingError::Thread`].

@@ -60,6 +60,8 @@ struct Sums {
     top_k_overlap: Mean,
     shift: Shift,
     sides: [Served; 2],
+    /// By who was shown.
+    rewards: [Mean; 2],
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,10 @@ pub struct Evidence {
     pub top_k_overlap: Estimate,
     /// The population stability index.
     pub psi: Estimate,
+    /// Items that users took.
+    pub rewards: u64,
+    /// How much more the version's orders are worth than the live one's, by what users took.
+    pub reward: Estimate,
     /// How the live version did.
     pub baseline_side: SideEvidence,
     /// How the version did that is tried.
@@ -122,6 +128,7 @@ impl Sums {
             top_k_overlap: Mean::default(),
             shift: Shift::default(),
             sides: Default::default(),
+            rewards: Default::default(),
         }
     }
 }
@@ -179,6 +186,11 @@ impl Tally {
         sums.shift.add(&of_baseline, &of_version);
     }
 
+    /// Notes that a user took an item, which the version's order has further in front by so much; `shown` is who had ordered what they saw.
+    pub fn reward(&self, baseline: Version, shown: Side, difference: f64) {
+        self.sums(baseline).rewards[shown as usize].add(difference);
+    }
+
     /// What is known now.
     pub fn evidence(&self) -> Evidence {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,9 +211,25 @@ impl Tally {
             kendall_tau: sums.kendall_tau.estimate(),
             top_k_overlap: sums.top_k_overlap.estimate(),
             psi: sums.shift.estimate(),
+            rewards: sums.rewards.iter().map(Mean::count).sum(),
+            reward: reward(&sums.rewards),
             baseline_side: side(Side::Baseline),
             version_side: side(Side::Version),
         }
+    }
+}
+
+/// The mean over what was taken of both orders: people take what they are shown first, whoever showed it, so that each of the two counts the
+/// same however many users it has. Of a version that nobody was shown there is the one mean, which favours the live version.
+fn reward(by_shown: &[Mean; 2]) -> Estimate {
+    let [live, version] = by_shown.map(|mean| mean.estimate());
+    match by_shown.map(|mean| mean.count()) {
+        [_, 0] => live,
+        [0, _] => version,
+        _ => Estimate {
+            value: (live.value + version.value) / 2.0,
+            error: live.error.hypot(version.error) / 2.0,
+        },
     }
 }
 
@@ -245,6 +273,22 @@ mod tests {
         check(&live, &[(2, 1.0)], Some((0.0, 0.0)));
         check(&live[..1], &live, None);
         check(&[], &live, None);
+    }
+
+    #[test]
+    fn what_was_taken_of_either_order_counts_the_same() {
+        let tally = Tally::new(10);
+        for _ in 0..90 {
+            tally.reward(LIVE, Side::Baseline, -0.5);
+        }
+        assert_eq!(tally.evidence().reward, Estimate { value: -0.5, error: 0.0 });
+        tally.reward(LIVE, Side::Version, 0.5);
+        assert_eq!(tally.evidence().reward.error, f64::INFINITY);
+        tally.reward(LIVE, Side::Version, 0.5);
+        let got = tally.evidence();
+        assert_eq!((got.rewards, got.reward), (92, Estimate { value: 0.0, error: 0.0 }));
+        tally.reward(LIVE, Side::Version, 1.1);
+        assert!((tally.evidence().reward.error - 0.1).abs() < 1e-9);
     }
 
     #[test]

@@ -41,6 +41,9 @@ fn comparison(
         baseline_error_rate: baseline_side.error_rate(),
         latency: version_side.p95,
         baseline_latency: baseline_side.p95,
+        rewards: evidence.rewards,
+        reward_difference: evidence.reward.value,
+        reward_error: evidence.reward.error,
         verdict: rails.map(|rails| verdict(&evidence, rails)),
     })
 }

@@ -45,7 +45,7 @@ pub fn verdict(evidence: &Evidence, rails: &GuardRails) -> Verdict {
     let tau = at_least("kendall_tau", evidence.kendall_tau, rails.min_kendall_tau);
     let overlap = at_least("top_k_overlap", evidence.top_k_overlap, rails.min_top_k_overlap);
     let psi = at_most("psi", evidence.psi, rails.max_psi);
-    let all = [tau, overlap, psi, latency(evidence, rails), errors];
+    let all = [tau, overlap, psi, latency(evidence, rails), errors, reward(evidence, rails)];
     let (mut wrong, mut unclear) = (Vec::new(), Vec::new());
     for kept in all {
         match kept {
@@ -109,6 +109,23 @@ fn errors(evidence: &Evidence, rails: &GuardRails) -> Kept {
     }
 }
 
+/// Whether users take what it has in front, where that is asked for. Takings are few: the rail is kept where two standard errors less keep it.
+fn reward(evidence: &Evidence, rails: &GuardRails) -> Kept {
+    let Some(least) = rails.min_reward_difference else { return Kept::Yes };
+    let (got, taken) = (evidence.reward, evidence.rewards);
+    match () {
+        () if got.at_least() >= least => Kept::Yes,
+        () if got.at_most() < least => Kept::No(format!(
+            "reward_difference {:.3} by {taken} events is below {least}",
+            got.value
+        )),
+        () => Kept::Unclear(format!(
+            "reward_difference {:.3} ± {:.3} by {taken} events is too near to {least}",
+            got.value, got.error
+        )),
+    }
+}
+
 /// Whether it takes longer than the live version.
 fn latency(evidence: &Evidence, rails: &GuardRails) -> Kept {
     let (version, live) = (&evidence.version_side, &evidence.baseline_side);
@@ -152,6 +169,8 @@ mod tests {
             kendall_tau: sure(0.8),
             top_k_overlap: sure(0.9),
             psi: sure(0.1),
+            rewards: 0,
+            reward: Estimate::UNKNOWN,
             baseline_side: side(1000, 2, 20),
             version_side: side(300, 0, 22),
         }
@@ -231,6 +250,26 @@ mod tests {
         check(
             |seen, _| (seen.version_side, seen.baseline_side) = (side(9, 9, 1), side(0, 0, 1)),
             "waits: error_rate",
+        );
+    }
+
+    #[test]
+    fn what_users_take_is_judged_where_that_is_asked_for() {
+        let seen = |value: f64, rail: Option<f64>| {
+            move |seen: &mut Evidence, rails: &mut GuardRails| {
+                (seen.reward, seen.rewards) = (sure(value), 50);
+                rails.min_reward_difference = rail;
+            }
+        };
+        check(seen(-1.0, None), "passes");
+        check(seen(0.05, Some(0.0)), "passes");
+        check(seen(0.03, Some(0.0)), "waits: reward_difference 0.030 ± 0.020 by 50 events");
+        check(seen(-0.03, Some(0.0)), "waits: reward_difference -0.030");
+        check(seen(-0.05, Some(0.0)), "fails: reward_difference -0.050 by 50 events is below 0");
+        check(seen(-0.05, Some(-0.1)), "passes");
+        check(
+            |_, rails| rails.min_reward_difference = Some(-0.1),
+            "waits: reward_difference 0.000",
         );
     }
 

@@ -51,7 +51,7 @@ impl UserApi {
         let request_id = message.request_id.clone();
         let counts = self.in_time(call, async {
             let events = user_events(message, &self.limits)?;
-            Ok(self.engine.users().record(events).await?)
+            self.engine.record(events).await
         });
         let counts = counts.await?;
         Ok(pb::RecordEventsResponse {
@@ -98,7 +98,7 @@ impl UserApi {
     ) -> Result<pb::DeleteUserResponse, RankError> {
         self.in_time(call, async {
             let user = user_to_erase(message, &self.limits)?;
-            let erased = self.engine.users().erase(&user).await?;
+            let erased = self.engine.erase(&user).await?;
             Ok(pb::DeleteUserResponse {
                 events: erased.events as u32,
                 embeddings: erased.embeddings as u32,

@@ -10,7 +10,7 @@ OPENED, READ = 0x20, 0x01
 
 
 class Canaries:
-    """Watches files with inotify: it tells of every open of the file itself, whatever name it was opened by, and of whatever kind it is."""
+    """Watches files with inotify, which tells of every open of the file itself, by whatever name."""
 
     def __init__(self) -> None:
         """Watches nothing yet."""

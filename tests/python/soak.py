@@ -176,7 +176,7 @@ def swaps(repository: Repository, client: Client, server: Server, count: int) ->
 
 
 def parts(readings: list[Reading]) -> tuple[list[Reading], list[Reading]]:
-    """Returns a quarter of the readings after the first tenth, in which allocators find their size, and the last quarter."""
+    """Returns a quarter of the readings after the first tenth, which is for allocators to settle, and the last quarter."""
     tenth, quarter = len(readings) // 10, max(1, len(readings) // 4)
     return readings[tenth : tenth + quarter], readings[-quarter:]
 
@@ -187,7 +187,7 @@ def mean(readings: list[Reading]) -> float:
 
 
 def least(readings: list[Reading]) -> float:
-    """Returns the least resident memory in KiB; what is leaked is always there, and what waits to be given back is not."""
+    """Returns the least resident memory in KiB: what is leaked is in it, what waits to be given back is not."""
     return min(reading.rss_kib for reading in readings)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,21 @@ def versions(client: Client) -> list[int]:
     return [by_user[user] for user in USERS]
 
 
+def share_is_above(client: Client, users: int) -> bool:
+    """Says whether the second version answers more users than that."""
+    return versions(client).count(2) > users
+
+
+def nobody_is_tried(client: Client) -> bool:
+    """Says whether the first version answers everybody."""
+    return set(versions(client)) == {1}
+
+
+def tells(client: Client, why: str) -> bool:
+    """Says whether the second version shows this reason."""
+    return reason(client, trial.NAME, 2) == why
+
+
 def answering(client: Client, caller: str | None = None, **more: Any) -> int:
     """Returns the version that answers one request."""
     version: int = client.rank(caller=caller, **request(**more)).model_version
@@ -108,10 +125,11 @@ def answering(client: Client, caller: str | None = None, **more: Any) -> int:
 class Load:
     """Users who rank without a pause until the block ends, and the versions that answered."""
 
-    def __init__(self, *servers: Server, poison: bool = False) -> None:
-        """Prepares two callers of each server."""
+    def __init__(self, *servers: Server, poison: bool = False, takes: str = "") -> None:
+        """Prepares two callers of each server, who then buy the item that has most of what they like, if anything."""
         self.stop = threading.Event()
         self.poison = poison
+        self.takes = takes
         self.answered: list[int] = []
         self.failed: list[str] = []
         callers = [server for server in servers for _ in range(2)]
@@ -126,9 +144,20 @@ class Load:
             asked = request(user={"id": USERS[turn % len(USERS)]}, candidates=candidates(turn, self.poison))
             try:
                 self.answered.append(client.rank(**asked).model_version)
+                if self.takes:
+                    self.buy(client, asked, turn)
             except grpc.RpcError as error:
                 self.failed.append(str(error.code()))
         client.close()
+
+    def buy(self, client: Client, asked: dict[str, Any], turn: int) -> None:
+        """Buys the best item, a moment after the answer."""
+        self.stop.wait(0.03)
+        columns = {column["name"]: column["floats"]["values"] for column in asked["candidates"]["columns"]}
+        liked = columns[self.takes]
+        item = asked["candidates"]["ids"][liked.index(max(liked))]
+        event = {"event_id": f"event-{turn}", "user_id": asked["user"]["id"], "item_id": item}
+        client.record([event | {"kind": "EVENT_KIND_PURCHASE", "time": {"seconds": int(time.time())}}])
 
     def __enter__(self) -> Load:
         """Begins."""
@@ -157,7 +186,7 @@ def test_a_version_has_its_share_of_the_users_on_every_server(repository: Reposi
         say(repository, "live = 1", "labels = { canary = 2 }", "split = { canary = 30 }")
         drawn = [user for user, version in zip(USERS, first, strict=True) if version == 2]
         for client in clients:
-            until(lambda client=client: versions(client).count(2) > 120, "the share never grew")
+            until(partial(share_is_above, client, 120), "the share never grew")
         grown = versions(clients[0])
         assert grown == versions(clients[1])
         assert 135 <= grown.count(2) <= 225
@@ -218,8 +247,8 @@ def test_a_worse_canary_is_rolled_back_by_every_server(repository: Repository, t
         assert "after" in why
         clients = [Client(server.address) for server in (one, two)]
         for client in clients:
-            until(lambda client=client: set(versions(client)) == {1}, "it still has users")
-            until(lambda client=client: reason(client, trial.NAME, 2) == f"rejected: {why}", "no reason is shown")
+            until(partial(nobody_is_tried, client), "it still has users")
+            until(partial(tells, client, f"rejected: {why}"), "no reason is shown")
             reaches(client, trial.NAME, {1: "READY", 2: "FREED"})
             assert not client.info().repository_fault
             client.close()
@@ -243,6 +272,22 @@ def test_a_canary_that_is_as_good_is_promoted(repository: Repository, server: Se
     assert states(client, trial.NAME) == {1: "READY", 2: "READY"}
 
 
+@pytest.mark.parametrize("takes", ["quality", "price"])
+def test_what_users_take_decides(repository: Repository, server: Server, client: Client, takes: str) -> None:
+    repository.publish(trial.ranker(2, trial.WORSE))
+    rails = RAILS.replace("max_psi = 5.0", "max_psi = 1000.0, min_kendall_tau = -1.0, min_top_k_overlap = 0.0")
+    say(repository, "live = 1", "split = { 2 = 50 }", f"{rails}, min_reward_difference = 0.0 }}")
+    until(lambda: set(versions(client)) == {1, 2}, "it never had its share")
+    with Load(server, takes=takes) as load:
+        until(lambda: "split" not in said(repository) or not said(repository)["split"], "nothing was decided", PATIENCE)
+    assert not load.failed
+    match takes:
+        case "quality":
+            assert said(repository)["live"] == 2, said(repository)
+        case _:
+            assert "reward_difference -" in said(repository)["rejected"]["2"], said(repository)
+
+
 def test_a_canary_that_fails_is_rolled_back(repository: Repository, server: Server, client: Client) -> None:
     repository.publish(trial.ranker(2, fails=True))
     say(repository, "live = 1", "split = { 2 = 50 }", "guard_rails = { min_requests = 100000 }")
@@ -255,7 +300,9 @@ def test_a_canary_that_fails_is_rolled_back(repository: Repository, server: Serv
     assert set(load.answered) == {1}
 
 
-def test_a_canary_that_fails_has_no_users_where_nobody_can_write(repository: Repository, server: Server, client: Client) -> None:
+def test_a_canary_that_fails_has_no_users_where_nobody_can_write(
+    repository: Repository, server: Server, client: Client
+) -> None:
     lock = repository.path / ".serving.toml.lock"
     lock.mkdir()
     repository.publish(trial.ranker(2, trial.WORSE))
@@ -292,7 +339,7 @@ def test_a_shadow_keeps_nothing_of_users(repository: Repository, log: Path) -> N
     repository.publish(replace(ranker, version="2", manifest=manifest))
     repository.say("[models.tiny-ranker]\nshadow = { version = 2 }")
     items = {"ids": tiny.ITEMS[:8], "columns": [column("price", [1.0] * 8)]}
-    asked = {"model": {"name": "tiny-ranker"}, "user": {"id": "anna"}, "candidates": items}
+    asked: dict[str, Any] = {"model": {"name": "tiny-ranker"}, "user": {"id": "anna"}, "candidates": items}
     with serving(repository, log, PODIUM_MODELS__WARM_USERS="0") as (server,):
         client = Client(server.address)
         reaches(client, "tiny-ranker", {1: "READY", 2: "SHADOW"})

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     path::Path,
+    sync::atomic::Ordering,
     thread,
 };
 
@@ -18,11 +19,14 @@ use crate::{
     },
     config::Config,
     ranking::{Encoder, Ranker},
-    repository::{Bundle, Fault, Role},
+    repository::{Bundle, Fault, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, probe},
     users::load_histories,
 };
+
+/// Words that the parent knows for want of memory.
+const NO_MEMORY: &str = "warming up: Failed to allocate memory";
 
 /// Tries the version that standard input names, and tells what comes of it on standard output.
 ///
@@ -54,7 +58,7 @@ fn try_it(request: Request) -> Result<(), String> {
         .map_err(|cause| format!("its limits cannot be set: {cause}"))?;
     let before = memory::of_process("self", "VmRSS").unwrap_or(0);
     tell(&Message::Began(before));
-    let message = match load(&runtime, &path, &config) {
+    let message = match load(&runtime, &path, (&config, &limits)) {
         Ok(report) => {
             let most = memory::of_process("self", "VmHWM").unwrap_or(0);
             Message::Passed(Report { memory: most.saturating_sub(before), ..report })
@@ -66,9 +70,13 @@ fn try_it(request: Request) -> Result<(), String> {
 }
 
 /// Loads and runs the version as far as the server will, with one instance.
-fn load(runtime: &Runtime, path: &Path, config: &Config) -> Result<Report, String> {
+fn load(
+    runtime: &Runtime,
+    path: &Path,
+    (config, limits): (&Config, &VersionLimits),
+) -> Result<Report, String> {
     stage("its files were read");
-    let mut bundle = Bundle::open(path).map_err(|error| error.to_string())?;
+    let mut bundle = Bundle::open_within(path, limits).map_err(|error| error.to_string())?;
     let catalogue = config.models.catalogues.get(bundle.id.name.as_str());
     if let Some(path) = catalogue.filter(|_| bundle.manifest.catalogue.is_some()) {
         bundle.use_catalogue(path);
@@ -83,11 +91,15 @@ fn load(runtime: &Runtime, path: &Path, config: &Config) -> Result<Report, Strin
     let mut cold =
         ColdModel::load(runtime, &bundle, &options).map_err(|error| error.to_string())?;
     stage("its graph was run");
-    let most = cold.max_units();
+    let (most, found_no_memory) = (cold.max_units(), cold.notice_memory());
     if let Some(session) = cold.session() {
         probe(session, &bundle, most).map_err(faulty)?;
     }
     let handle = cold.warm_up().map_err(|error| error.to_string())?;
+    // Warming up passes over runs that fail; in the server there would be nothing for them to fail for.
+    if found_no_memory.load(Ordering::Relaxed) {
+        return Err(NO_MEMORY.to_owned());
+    }
     let cost = handle.cost();
     stage("its catalogue, vocabularies and texts were read");
     load_histories(&bundle).map_err(faulty)?;
