@@ -2,12 +2,9 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-
-use futures::StreamExt;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     batching::Turns,
@@ -15,6 +12,7 @@ use crate::{
     ranking::{Engine, RankError, Ranker, WarmProgress, WhomToWarm},
     serving::Lives,
 };
+use futures::StreamExt;
 
 /// How often the progress is told at most.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -27,43 +25,50 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// Computes embeddings ahead.
 pub(super) struct EmbeddingsAhead {
-    /// None as long as the server starts: who waits for its first answer is not kept waiting.
-    pub(super) engine: Option<Arc<Engine>>,
+    engine: OnceLock<Arc<Engine>>,
     /// Users whose embeddings are computed.
-    pub(super) users: usize,
-    pub(super) timeout: Duration,
+    users: usize,
+    timeout: Duration,
     /// The turns of all models on each device.
-    pub(super) turns: Vec<Arc<Turns>>,
-    pub(super) lives: Arc<Lives>,
-}
-
-/// What is being done for one ranker; it ends when this is dropped.
-pub(super) struct Computing(AbortOnDropHandle<()>);
-
-impl Computing {
-    pub(super) fn is_over(&self) -> bool {
-        self.0.is_finished()
-    }
+    turns: Vec<Arc<Turns>>,
+    lives: Arc<Lives>,
 }
 
 impl EmbeddingsAhead {
-    /// Begins to compute, where a ranker needs another encoder than the version that is live; none where there is nothing to do.
-    pub(super) fn begin(&self, ranker: &Arc<Ranker>, live: Option<&Ranker>) -> Option<Computing> {
-        let engine = Arc::clone(self.engine.as_ref()?);
-        let encoder = ranker.encoder()?.id().clone();
-        let before = live?.encoder().map(|encoder| encoder.id().clone());
-        if self.users == 0 || before.as_ref() == Some(&encoder) {
-            return None;
+    /// Computes those of so many users for so long at most, and none before there is an engine: who waits for a server's first answer is not
+    /// kept waiting.
+    pub(super) fn new(
+        (users, timeout): (usize, Duration),
+        turns: Vec<Arc<Turns>>,
+        lives: Arc<Lives>,
+    ) -> Self {
+        Self { engine: OnceLock::new(), users, timeout, turns, lives }
+    }
+
+    /// Has embeddings computed from now on, as requests have them computed.
+    pub(super) fn serve_with(&self, engine: &Arc<Engine>) {
+        self.engine.get_or_init(|| Arc::clone(engine));
+    }
+
+    /// Computes them, where a ranker needs another encoder than the version that is live.
+    pub(super) async fn compute(&self, ranker: &Arc<Ranker>, live: Option<&Ranker>) {
+        let (Some(engine), Some(encoder), Some(live)) = (self.engine.get(), ranker.encoder(), live)
+        else {
+            return;
+        };
+        let before = live.encoder().map(|encoder| encoder.id());
+        if self.users == 0 || before == Some(encoder.id()) {
+            return;
         }
         let job = Job {
-            engine,
+            engine: Arc::clone(engine),
             ranker: Arc::clone(ranker),
-            encoder,
+            encoder: encoder.id().clone(),
             users: self.users,
             turns: self.turns.clone(),
             lives: Arc::clone(&self.lives),
         };
-        Some(Computing(AbortOnDropHandle::new(tokio::spawn(job.run(self.timeout)))))
+        job.run(self.timeout).await;
     }
 }
 

@@ -2,28 +2,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
-
 use crate::{
     app::{
-        ahead::{Computing, EmbeddingsAhead},
+        ahead::EmbeddingsAhead,
         bringing::Bringing,
+        journey::{Arrival, Journey, Traveller},
         loader::{Loaded, Loader},
         overrides::Overrides,
         sighting::Sighting,
-        trial::{Outcome, Trying},
     },
-    ids::ModelId,
+    ids::{ModelId, Version},
     ranking::{Engine, Model},
-    repository::{Bundle, Found, Place, RepositoryError, ServingFile},
+    repository::{Found, Place, RepositoryError, ServingFile, read_serving},
     serving::{
-        Action, Labels, Lives, Now, Said, ServingError, Standing, State, TrafficRules, Wanted, next,
+        Action, KeptWarm, Labels, Lives, Looks, Now, Route, Said, Standing, State, TrafficRules,
+        Wanted, next,
     },
 };
 
@@ -36,28 +34,22 @@ pub(super) struct Follower {
     bringing: Bringing,
     /// The labels of the configuration.
     labels: Labels,
-    loader: Loader,
+    loader: Arc<Loader>,
     lives: Arc<Lives>,
+    looks: Arc<Looks>,
     /// Every version that has a life.
     seen: BTreeMap<ModelId, Sighting>,
     /// The last `serving.toml` that was right, with what this server rejects by itself.
     file: ServingFile,
     overrides: Arc<Overrides>,
+    warm: KeptWarm,
     /// Retired versions that somebody may still hold.
     leaving: BTreeMap<ModelId, Model>,
-    ahead: EmbeddingsAhead,
+    ahead: Arc<EmbeddingsAhead>,
     /// The version that is on its way to being ready; there is one at most.
-    under_way: Option<UnderWay>,
+    journey: Option<Journey>,
     /// Whether a bundle that is not whole may still be being copied; at the start nobody waits for it.
     patient: bool,
-}
-
-/// What a version on its way waits for.
-enum UnderWay {
-    /// A process of its own tries it.
-    Trial(Box<Trying>),
-    /// It is loaded; embeddings are computed ahead.
-    Embeddings(Loaded, Computing),
 }
 
 impl Follower {
@@ -71,26 +63,38 @@ impl Follower {
             bringing: Bringing::new(place.clone()),
             place,
             labels,
-            loader,
+            loader: Arc::new(loader),
             lives,
+            looks: Arc::default(),
             seen: BTreeMap::new(),
             file: ServingFile::default(),
             overrides,
+            warm: KeptWarm::default(),
             leaving: BTreeMap::new(),
-            ahead,
-            under_way: None,
+            ahead: Arc::new(ahead),
+            journey: None,
             patient: false,
         }
     }
 
     /// Has embeddings computed ahead from now on, as requests have them computed.
-    pub(super) fn serve_with(&mut self, engine: &Arc<Engine>) {
-        self.ahead.engine = Some(Arc::clone(engine));
+    pub(super) fn serve_with(&self, engine: &Arc<Engine>) {
+        self.ahead.serve_with(engine);
     }
 
     /// What is in the repository.
     pub(super) fn seen(&self) -> &BTreeMap<ModelId, Sighting> {
         &self.seen
+    }
+
+    /// The repository.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What it took in last, and the way to have it look now.
+    pub(super) fn looks(&self) -> Arc<Looks> {
+        Arc::clone(&self.looks)
     }
 
     /// Looks for the first time: a repository or a `serving.toml` that cannot be read is an error, there being nothing to go on
@@ -105,8 +109,7 @@ impl Follower {
         {
             tracing::warn!("what was last seen of the repository is served: it cannot be read");
             self.take_in(&found);
-            self.file = self.overrides.with(file);
-            self.direct();
+            self.take_in_file("", file);
             self.note(looked);
             return Ok(());
         }
@@ -123,6 +126,7 @@ impl Follower {
         }
         let looked = self.read().await;
         self.note(looked);
+        self.looks.end_look();
     }
 
     async fn read(&mut self) -> Result<(), RepositoryError> {
@@ -131,8 +135,8 @@ impl Follower {
             return Err(RepositoryError::Vanished { place: self.place.to_string() });
         }
         self.take_in(&found);
-        self.file = self.overrides.with(self.place.serving_file().await?);
-        self.direct();
+        let (revision, file) = read_serving(&self.place).await?;
+        self.take_in_file(&revision.to_string(), file);
         Ok(())
     }
 
@@ -158,10 +162,20 @@ impl Follower {
         self.bringing.retain(|id| self.seen.contains_key(id));
     }
 
+    /// Takes in what `serving.toml` says.
+    fn take_in_file(&mut self, revision: &str, file: ServingFile) {
+        let news = self.looks.take_in(revision, &file);
+        self.file = self.overrides.with(file);
+        self.direct();
+        if news {
+            self.lives.tell_news();
+        }
+    }
+
     /// Leads requests as the file says, and shows what it rejects.
     fn direct(&self) {
-        let (found, unfit) = (self.found(), BTreeSet::new());
-        let said = self.said(&found, &unfit);
+        let (found, none) = (self.found(), BTreeSet::new());
+        let said = self.said(&found, (&none, &none));
         let (mut rules, mut rejected) = (BTreeMap::new(), BTreeMap::new());
         for id in found.keys() {
             let spec = said.spec_of(&id.name);
@@ -178,7 +192,8 @@ impl Follower {
     fn note(&self, looked: Result<(), RepositoryError>) {
         let found = self.found();
         let missing = || {
-            let mut missing = Wanted::missing(&self.said(&found, &BTreeSet::new()));
+            let none = BTreeSet::new();
+            let mut missing = Wanted::missing(&self.said(&found, (&none, &none)));
             missing.extend(self.overrides.faults());
             missing
         };
@@ -203,16 +218,16 @@ impl Follower {
                 sighting.copying = false;
             }
         }
-        if self.go_on().await {
+        if let Some(arrival) = self.journey.as_mut().and_then(Journey::arrival)
+            && let Some(journey) = self.journey.take()
+        {
+            self.arrive(&journey.id, arrival);
             return true;
         }
         let action = next(&self.wanted(), &self.now());
         match action {
             None => return false,
-            Some(Action::Lead(route, to)) => {
-                tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
-                self.loader.registry.lead(route, to);
-            }
+            Some(Action::Lead(route, to)) => self.lead(route, to),
             Some(Action::Drain(id)) => self.drain(&id),
             Some(Action::Turn(id, to)) => {
                 self.lives.step(&id, to, None);
@@ -223,50 +238,55 @@ impl Follower {
         true
     }
 
-    /// Goes on with the version that is under way; says whether what it waits for was there.
-    async fn go_on(&mut self) -> bool {
-        match self.under_way.take() {
-            Some(UnderWay::Trial(mut trying)) => match trying.outcome() {
-                Some(outcome) => self.load_tried(*trying, outcome).await,
-                None => {
-                    self.under_way = Some(UnderWay::Trial(trying));
-                    return false;
-                }
-            },
-            Some(UnderWay::Embeddings(loaded, computing)) if computing.is_over() => {
-                self.publish(loaded);
-            }
-            other => {
-                self.under_way = other;
-                return false;
-            }
+    fn lead(&mut self, route: Route, to: Option<Version>) {
+        tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
+        let registry = &self.loader.registry;
+        let from = registry.routes().get(&route).copied().filter(|from| {
+            let id = ModelId { name: route.model.clone(), version: *from };
+            route.label.is_none() && self.lives.state(&id).is_some_and(State::is_loaded)
+        });
+        if let Some(from) = from {
+            self.warm.leave(&route.model, from, Instant::now());
         }
-        true
+        registry.lead(route, to);
+        self.lives.tell_news();
     }
 
-    /// Takes all steps that there are to take, and waits for trials meanwhile.
+    /// Takes all steps that there are to take, and waits for journeys meanwhile.
     pub(super) async fn settle(&mut self) {
         loop {
             while self.step().await {}
-            match &mut self.under_way {
-                Some(UnderWay::Trial(trying)) => trying.ended().await,
-                _ => return,
+            match &mut self.journey {
+                Some(journey) => journey.ended().await,
+                None => return,
             }
         }
     }
 
-    /// Waits until a trial ends; for ever where none is made.
-    pub(super) async fn trial_ended(&mut self) {
-        match &mut self.under_way {
-            Some(UnderWay::Trial(trying)) => trying.ended().await,
-            _ => std::future::pending().await,
+    /// Waits until a journey ends; for ever where none is made.
+    pub(super) async fn journey_ended(&mut self) {
+        match &mut self.journey {
+            Some(journey) => journey.ended().await,
+            None => std::future::pending().await,
         }
     }
 
-    /// Whether a version waits: for its last request, for embeddings, or for its files.
+    /// Has a journey end as soon as it can, and waits for that.
+    pub(super) async fn finish(&mut self) {
+        if let Some(journey) = &mut self.journey {
+            journey.hurry();
+            journey.ended().await;
+        }
+    }
+
+    /// Whether a version waits: for its last request, or for its files.
     pub(super) fn is_waiting(&self) -> bool {
-        let computing = matches!(self.under_way, Some(UnderWay::Embeddings(..)));
-        !self.leaving.is_empty() || computing || self.bringing.is_busy()
+        !self.leaving.is_empty() || self.bringing.is_busy()
+    }
+
+    /// When there is something to do without an event from outside: a version was kept warm for as long as it shall be.
+    pub(super) fn next_event(&self) -> Option<Instant> {
+        self.warm.next_end(&self.file)
     }
 
     /// Frees what nobody else holds any more: here, and not where the last request ended.
@@ -310,16 +330,18 @@ impl Follower {
     fn said<'a>(
         &'a self,
         found: &'a BTreeMap<ModelId, Option<ModelId>>,
-        unfit: &'a BTreeSet<ModelId>,
+        (unfit, warm): (&'a BTreeSet<ModelId>, &'a BTreeSet<ModelId>),
     ) -> Said<'a> {
-        Said { found, unfit, file: &self.file, labels: &self.labels }
+        Said { found, unfit, warm, file: &self.file, labels: &self.labels }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&mut self) -> Wanted {
+        let mut warm = self.warm.now(&self.file, Instant::now());
+        warm.retain(|id| self.lives.state(id).is_some_and(State::is_loaded));
         let failed = |id: &ModelId| self.lives.state(id) == Some(State::Failed);
         let unfit = self.seen.iter().filter(|(id, sighting)| sighting.copying || failed(id));
         let unfit = unfit.map(|(id, _)| id.clone()).collect();
-        Wanted::of(&self.said(&self.found(), &unfit))
+        Wanted::of(&self.said(&self.found(), (&unfit, &warm)))
     }
 
     fn now(&self) -> Now {
@@ -353,25 +375,22 @@ impl Follower {
         let encoder = sighting.needs.as_ref().and_then(|needs| self.lives.state(needs));
         let limits = self.file.of(&id.name).limits;
         let first_look = sighting.try_it(encoder.is_some_and(State::is_loaded), limits.clone());
-        let opened = brought.and_then(|path| self.loader.open(&path, &limits));
-        let fault = match &opened {
-            Ok(bundle) if bundle.file_faults().is_empty() => None,
-            Ok(bundle) => Some(bundle.faulty(bundle.file_faults().to_vec()).to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(fault) = fault.filter(|_| self.patient && first_look) {
-            sighting.copying = true;
-            tracing::info!(model = %id, fault, "a bundle is not whole; it may be being copied");
-            let waits = format!("it is not whole, and may be being copied: {fault}");
-            self.lives.step(id, State::Found, Some(&waits));
-            return;
-        }
-        match opened {
-            Ok(bundle) => {
-                let trying = self.loader.begin_trial(bundle, limits);
-                self.under_way = Some(UnderWay::Trial(Box::new(trying)));
+        match brought {
+            Err(error) if self.patient && first_look => {
+                self.arrive(id, Arrival::Copying(error.to_string()));
             }
             Err(error) => self.fail(id, &error.to_string()),
+            Ok(path) => {
+                self.journey = Some(Journey::begin(Traveller {
+                    id: id.clone(),
+                    path,
+                    limits,
+                    may_be_copied: self.patient && first_look,
+                    loader: Arc::clone(&self.loader),
+                    ahead: Arc::clone(&self.ahead),
+                    lives: Arc::clone(&self.lives),
+                }));
+            }
         }
     }
 
@@ -396,19 +415,24 @@ impl Follower {
         None
     }
 
-    /// Goes on with a version whose trial has ended.
-    async fn load_tried(&mut self, tried: Trying, outcome: Outcome) {
-        let bundle = tried.bundle;
-        let id = &bundle.id;
-        if let Err(refusal) = self.loader.admit(&bundle, outcome, &tried.limits) {
-            if let Some(sighting) = self.seen.get_mut(id).filter(|_| refusal.later) {
-                sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+    /// Goes on with a version whose journey has ended.
+    fn arrive(&mut self, id: &ModelId, arrival: Arrival) {
+        match arrival {
+            Arrival::Loaded(loaded) => self.publish(*loaded),
+            Arrival::Copying(fault) => {
+                if let Some(sighting) = self.seen.get_mut(id) {
+                    sighting.copying = true;
+                }
+                tracing::info!(model = %id, fault, "a bundle is not whole; it may be being copied");
+                let waits = format!("it is not whole, and may be being copied: {fault}");
+                self.lives.step(id, State::Found, Some(&waits));
             }
-            return self.fail(id, &refusal.reason);
-        }
-        match self.load_bundle(&bundle).await {
-            Ok(loaded) => self.publish_when_ready(loaded),
-            Err(error) => self.fail(id, &error),
+            Arrival::Failed { reason, later } => {
+                if let Some(sighting) = self.seen.get_mut(id).filter(|_| later) {
+                    sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+                }
+                self.fail(id, &reason);
+            }
         }
     }
 
@@ -417,39 +441,12 @@ impl Follower {
         tracing::error!(model = %id, error, "a bundle is left out");
     }
 
-    /// Publishes a version, at once or when the embeddings are there that its encoder lacks.
-    fn publish_when_ready(&mut self, loaded: Loaded) {
-        let computing = match &loaded.model {
-            Model::Ranker(ranker) => {
-                self.ahead.begin(ranker, self.loader.live(&loaded.id.name).as_deref())
-            }
-            Model::Encoder(_) => None,
-        };
-        match computing {
-            Some(computing) => self.under_way = Some(UnderWay::Embeddings(loaded, computing)),
-            None => self.publish(loaded),
-        }
-    }
-
-    fn publish(&self, loaded: Loaded) {
+    fn publish(&mut self, loaded: Loaded) {
         let id = loaded.id.clone();
         self.loader.publish(loaded);
         let shadow = self.wanted().shadows.contains(&id);
         let state = if shadow { State::Shadow } else { State::Ready };
         self.lives.step(&id, state, None);
         tracing::info!(model = %id, %state, "loaded");
-    }
-
-    /// Loads a bundle whose files are read; a panic on the way is a failure like any other.
-    async fn load_bundle(&self, bundle: &Bundle) -> Result<Loaded, String> {
-        self.lives.step(&bundle.id, State::Loading, None);
-        let warming = || {
-            self.lives.step(&bundle.id, State::Warming, None);
-        };
-        let limits = self.file.of(&bundle.id.name).limits;
-        let loading = self.loader.load(bundle, &limits, warming);
-        let loaded = AssertUnwindSafe(loading).catch_unwind().await;
-        let loaded = loaded.map_err(|_| "loading it panicked; the log has the place".to_owned())?;
-        loaded.map_err(|error: ServingError| error.to_string())
     }
 }

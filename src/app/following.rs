@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::follower::Follower;
 
-/// How often it is asked whether what a version waits for has come: its last request, embeddings, or its files.
+/// How often it is asked whether what a version waits for has come: its last request, or its bundle.
 const WAIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A thread that follows the repository; it is none of those that answer requests.
@@ -17,7 +17,7 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Has the repository looked at every `interval`.
+    /// Has the repository looked at every `interval`, and whenever that is asked for; zero: only then.
     ///
     /// # Errors
     /// That of a thread that cannot be started.
@@ -42,21 +42,28 @@ impl Following {
 }
 
 async fn follow(follower: &mut Follower, interval: Duration, stop: &CancellationToken) {
-    let mut next_look = Instant::now() + interval;
+    let looks = follower.looks();
+    let after = |pause: Duration| Instant::now() + pause;
+    let mut next_look = (!interval.is_zero()).then(|| after(interval));
+    let mut asked = false;
     while !stop.is_cancelled() {
-        if Instant::now() >= next_look {
+        if asked || next_look.is_some_and(|next| Instant::now() >= next) {
             follower.look().await;
-            next_look = Instant::now() + interval;
+            next_look = next_look.map(|_| after(interval));
+            asked = false;
         }
         if follower.step().await {
             continue;
         }
-        let pause = if follower.is_waiting() { WAIT_INTERVAL.min(interval) } else { interval };
-        let until = next_look.min(Instant::now() + pause);
+        let waited = follower.is_waiting().then(|| after(WAIT_INTERVAL));
+        let event = follower.next_event().map(Instant::from_std);
+        let until = [next_look, waited, event].into_iter().flatten().min();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = follower.trial_ended() => {}
-            () = tokio::time::sleep_until(until) => {}
+            () = looks.asked() => asked = true,
+            () = follower.journey_ended() => {}
+            () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
         }
     }
+    follower.finish().await;
 }

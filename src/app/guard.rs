@@ -152,7 +152,8 @@ impl Guard {
     fn is_on_trial(&self, text: &str, id: &ModelId) -> Result<bool, EditError> {
         let file = ServingFile::parse(text).map_err(EditError::AtFault)?;
         let (found, unfit) = (BTreeMap::new(), BTreeSet::new());
-        let said = Said { found: &found, unfit: &unfit, file: &file, labels: &self.labels };
+        let said =
+            Said { found: &found, unfit: &unfit, warm: &unfit, file: &file, labels: &self.labels };
         Ok(TrafficRules::of(&said.spec_of(&id.name)).shares.contains_key(&id.version))
     }
 }

@@ -79,10 +79,10 @@ impl Loader {
     }
 
     /// Begins to try a version in a process of its own; tells what came of it.
-    pub(super) fn begin_trial(&self, bundle: Bundle, limits: VersionLimits) -> Trying {
+    pub(super) fn begin_trial(&self, bundle: Bundle, limits: &VersionLimits) -> Trying {
         match &self.trials {
             Some(trials) => trials.begin(bundle, limits),
-            None => Trying::untried(bundle, limits),
+            None => Trying::untried(bundle),
         }
     }
 

@@ -8,6 +8,7 @@ mod example;
 mod follower;
 mod following;
 mod guard;
+mod journey;
 mod loader;
 mod memory;
 mod overrides;
@@ -32,7 +33,7 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    ranking::{Engine, EngineParts, Model, RecentByModel},
+    ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
@@ -49,8 +50,6 @@ pub struct App {
     lives: Arc<Lives>,
     follower: Follower,
     guard: Guard,
-    /// Where the model repository is.
-    repository: String,
     config: Config,
 }
 
@@ -79,15 +78,10 @@ impl App {
             memory_reserve_mib: config.models.memory_reserve_mib,
             recent: RecentByModel::new(config.models.replay_requests),
         };
-        let ahead = EmbeddingsAhead {
-            engine: None,
-            users: config.models.warm_users,
-            timeout: config.models.warm_users_timeout,
-            turns: loader.options.turns.clone(),
-            lives: Arc::clone(&lives),
-        };
+        let warm = (config.models.warm_users, config.models.warm_users_timeout);
+        let turns = loader.options.turns.clone();
+        let ahead = EmbeddingsAhead::new(warm, turns, Arc::clone(&lives));
         let place = Place::open(&config.place_options()).map_err(ServingError::from)?;
-        let repository = place.describe();
         let labels = config.models.labels.clone();
         let overrides = Arc::new(Overrides::default());
         let guard = Guard {
@@ -103,16 +97,15 @@ impl App {
         follower.look_first().await.map_err(ServingError::from)?;
         check_catalogues(&config.models.catalogues, follower.seen())?;
         follower.settle().await;
-        let default_model =
-            default_model(&registry, &config).ok_or_else(|| nothing_to_serve(&config, &lives))?;
         let parts = EngineParts {
             registry,
-            options: config.engine_options(default_model),
+            options: config.engine_options(config.models.default.clone()),
             users: Arc::clone(&users),
         };
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
-        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, repository, config })
+        check_rankers(&engine, (&config, &lives))?;
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
     }
 
     /// What ranks requests.
@@ -142,34 +135,32 @@ impl App {
             limits: self.config.limits,
             onnxruntime_build: self.runtime.build_info().to_owned(),
             lives: self.lives,
-            repository: self.repository,
+            place: self.follower.place().clone(),
+            looks: self.follower.looks(),
+            labels: self.config.models.labels,
         };
         let interval = self.config.models.poll_interval;
-        let following = match interval.is_zero() {
-            true => None,
-            false => Some(Following::start(self.follower, interval).map_err(|cause| {
-                StartError::Transport(format!("no thread for the repository: {cause}"))
-            })?),
-        };
+        let following = Following::start(self.follower, interval).map_err(|cause| {
+            StartError::Transport(format!("no thread for the repository: {cause}"))
+        })?;
         self.guard.start(stop.clone()).map_err(|cause| {
             StartError::Transport(format!("no thread for guard rails: {cause}"))
         })?;
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
-        if let Some(following) = following {
-            following.end(patience).await;
-        }
+        following.end(patience).await;
         served.map_err(StartError::Transport)
     }
 
     fn banner(&self, listeners: &Listeners) -> String {
+        let repository = self.follower.place().describe();
         let banner = Banner {
             engine: &self.engine,
             runtime: &self.runtime,
             shipped: &self.shipped,
             users: self.users.as_ref(),
             lives: &self.lives,
-            repository: &self.repository,
+            repository: &repository,
             instances: self.config.load_options(0).instances,
         };
         banner.text(listeners)
@@ -188,24 +179,21 @@ async fn user_store(
     })
 }
 
-fn default_model(registry: &Registry<Model>, config: &Config) -> Option<String> {
-    let models = registry.all();
-    let mut rankers = models
-        .iter()
-        .filter(|(_, model)| model.role() == Role::Ranker)
-        .map(|(id, _)| id.name.as_str())
-        .peekable();
-    let first = rankers.peek().copied();
-    let wanted = config.models.default.as_str();
-    let chosen = rankers.find(|name| *name == wanted).or(first)?;
-    if chosen != wanted {
+/// Holds that there is something to serve, and tells where another ranker than the wanted one answers.
+fn check_rankers(engine: &Engine, (config, lives): (&Config, &Lives)) -> Result<(), StartError> {
+    let (wanted, default) = (&config.models.default, engine.default_model());
+    let published = engine.registry().all();
+    if !published.iter().any(|(_, model)| model.role() == Role::Ranker) {
+        return Err(nothing_to_serve(config, lives));
+    }
+    if default != *wanted {
         tracing::info!(
             wanted,
-            default = chosen,
-            "models.default is not loaded: another ranker answers"
+            default,
+            "models.default is not loaded: another ranker answers until it is"
         );
     }
-    Some(chosen.to_owned())
+    Ok(())
 }
 
 fn nothing_to_serve(config: &Config, lives: &Lives) -> StartError {

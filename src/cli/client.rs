@@ -10,8 +10,8 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use crate::transport::pb::{
-    info_service_client::InfoServiceClient, rank_service_client::RankServiceClient,
-    user_service_client::UserServiceClient,
+    info_service_client::InfoServiceClient, model_service_client::ModelServiceClient,
+    rank_service_client::RankServiceClient, user_service_client::UserServiceClient,
 };
 
 /// Largest answer that is taken, in bytes.
@@ -41,20 +41,44 @@ pub(super) struct Client {
 impl Target {
     /// Connects.
     pub(super) async fn connect(&self) -> Result<Client, String> {
-        let target = &self.target;
-        let endpoint = Endpoint::from_shared(target.clone())
-            .map_err(|e| format!("--target {target}: {e}; write http://HOST:PORT"))?
-            .connect_timeout(Duration::from_secs(5));
-        let channel = endpoint.connect().await.map_err(|e| {
-            let cause = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
-            format!("no server answers at {target} ({e} {cause}). Start one with `make serve`, or name another with --target")
-        })?;
+        let channel = connect(&self.target, "--target").await?;
         Ok(Client {
             rank: RankServiceClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER),
             users: UserServiceClient::new(channel.clone()),
             info: InfoServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER),
         })
     }
+}
+
+/// Which server's admin listener.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Admin {
+    /// The server's admin listener
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PODIUM_ADMIN",
+        default_value = "http://127.0.0.1:50052"
+    )]
+    admin: String,
+}
+
+impl Admin {
+    /// Connects.
+    pub(super) async fn connect(&self) -> Result<ModelServiceClient<Channel>, String> {
+        let channel = connect(&self.admin, "--admin").await?;
+        Ok(ModelServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER))
+    }
+}
+
+async fn connect(url: &str, flag: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|e| format!("{flag} {url}: {e}; write http://HOST:PORT"))?
+        .connect_timeout(Duration::from_secs(5));
+    endpoint.connect().await.map_err(|e| {
+        let cause = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
+        format!("no server answers at {url} ({e} {cause}). Start one with `make serve`, or name another with {flag}")
+    })
 }
 
 /// A refusal in words: the code, the message, and each faulty field.

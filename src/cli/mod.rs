@@ -8,6 +8,7 @@ mod client;
 mod colours;
 mod config_args;
 mod course;
+mod models;
 mod progress;
 mod rank;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Rank(rank::RankArgs),
     /// Record events of users, or have their embeddings computed
     Users(users::UsersArgs),
+    /// Show and change what a server, and all that follow the same repository, serve
+    Models(models::ModelsArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -59,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Rank(args) => rank::run(args),
         Command::Users(args) => users::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

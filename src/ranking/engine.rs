@@ -1,12 +1,13 @@
 //! The pipeline of one request, to be read top to bottom.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use futures::Stream;
 
 use crate::{
     deadline::Deadline,
     ranking::{
+        default_model::default_model,
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
@@ -114,13 +115,13 @@ impl Engine {
             caller: request.caller.as_str(),
         };
         let name = self.name_of(&request.model);
-        Ok(self.parts.registry.choose(name, &request.model.selector, &asker)?)
+        Ok(self.parts.registry.choose(&name, &request.model.selector, &asker)?)
     }
 
-    fn name_of<'a>(&'a self, choice: &'a ModelChoice) -> &'a str {
+    fn name_of<'a>(&self, choice: &'a ModelChoice) -> Cow<'a, str> {
         match choice.name.as_str() {
-            "" => self.default_model(),
-            name => name,
+            "" => self.default_model().into(),
+            name => name.into(),
         }
     }
 
@@ -135,7 +136,7 @@ impl Engine {
     /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
     pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
         let name = self.name_of(choice);
-        let model = self.parts.registry.resolve(name, &choice.selector)?;
+        let model = self.parts.registry.resolve(&name, &choice.selector)?;
         as_ranker(&model).cloned()
     }
 
@@ -218,9 +219,9 @@ impl Engine {
         Ok((total, warm(&self.parts, &self.flights, Arc::clone(encoder), users)))
     }
 
-    /// The model that answers a request that names none.
-    pub fn default_model(&self) -> &str {
-        &self.parts.options.default_model
+    /// The model that answers a request that names none, of those that are published now.
+    pub fn default_model(&self) -> String {
+        default_model(&self.parts.registry, &self.parts.options.default_model)
     }
 
     /// The published models.

@@ -2,6 +2,7 @@
 
 mod behind;
 mod blame;
+mod default_model;
 mod engine;
 mod error;
 mod features;

@@ -11,7 +11,7 @@ use crate::{
 /// How requests are ranked.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The model that answers a request that names none.
+    /// The model that answers a request that names none, where it is there.
     pub default_model: String,
     /// How long one run of an encoder, shared by all who wait for it, may take.
     pub encode_timeout: Duration,

@@ -37,7 +37,7 @@ pub use manifest::{
 pub use place::Place;
 pub use place_options::PlaceOptions;
 pub use scan::Found;
-pub use serving_change::change;
+pub use serving_change::{change, read_serving};
 pub use serving_edit::{Edit, edited};
 pub use serving_file::{SERVING_FILE, ServingFile};
 pub use serving_spec::{

@@ -1,10 +1,11 @@
 //! Changes `serving.toml` of a repository as a whole or not at all, beside others who do.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::repository::{
     error::RepositoryError,
     place::Place,
+    serving_file::{SERVING_FILE, ServingFile},
     serving_text::{Revision, ServingText},
 };
 
@@ -13,6 +14,19 @@ const ATTEMPTS: u32 = 20;
 
 /// The wait after the first of these, and the longest one.
 const WAITS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+
+/// Reads what the file says, and which state of it that is.
+///
+/// # Errors
+/// [`RepositoryError::Faulty`] with everything that is wrong with it.
+pub async fn read_serving(place: &Place) -> Result<(Revision, ServingFile), RepositoryError> {
+    let said = place.serving_text().await?;
+    let faulty = |faults| RepositoryError::Faulty {
+        path: Path::new(&place.to_string()).join(SERVING_FILE),
+        faults,
+    };
+    Ok((said.revision, ServingFile::parse(&said.text).map_err(faulty)?))
+}
 
 /// Reads the file, has `edit` make its new text, and writes that, unless the file has changed since; returns what it is now, and what `edit` returned.
 ///

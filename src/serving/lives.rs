@@ -109,12 +109,21 @@ impl Lives {
         let mut noted = lock(&self.fault);
         let news = *noted != fault;
         *noted = fault;
+        drop(noted);
+        if news {
+            self.tell_news();
+        }
         news
     }
 
     /// What is wrong with the repository itself, while what was known before goes on.
     pub fn fault(&self) -> Option<String> {
         lock(&self.fault).clone()
+    }
+
+    /// Tells who waits for news that something else has changed that is shown with the lives.
+    pub fn tell_news(&self) {
+        self.news.send_replace(());
     }
 
     /// Tells when something has changed.

@@ -2,15 +2,19 @@
 
 mod batch_layout;
 mod batch_options;
+mod command;
+mod command_error;
 mod comparison;
 mod error;
 mod estimate;
 mod handle;
 mod invariance;
+mod keep_warm;
 mod kendall;
 mod latencies;
 mod life;
 mod lives;
+mod looks;
 mod noticing;
 mod plan;
 #[cfg(test)]
@@ -28,12 +32,16 @@ mod wanted;
 mod warm_up;
 
 pub use batch_layout::batch_layout;
+pub use command::{Command, Decision, Scene, decide};
+pub use command_error::{CommandError, Conflict};
 pub use comparison::{Comparison, Trial, Verdict};
 pub use error::ServingError;
 pub use handle::{ColdModel, LoadOptions, ModelHandle, verified_instance};
 pub use invariance::{Invariance, check_invariance};
+pub use keep_warm::KeptWarm;
 pub use life::{Life, State};
 pub use lives::Lives;
+pub use looks::{Looks, TakenIn};
 pub use plan::{Action, Now, Standing, next};
 pub use probe::probe;
 pub use registry::{Chosen, LATEST, Labels, Registry, Route, Selector};

@@ -82,6 +82,7 @@ fn wanted(scene: &Scene, now: &Now) -> Wanted {
     let failed = |id: &ModelId| now.versions[id].state == State::Failed;
     let found: BTreeMap<_, _> = scene.found.iter().map(|n| version(*n)).collect();
     Wanted::of(&Said {
+        warm: &BTreeSet::new(),
         unfit: &found.keys().filter(|id| failed(id)).cloned().collect(),
         found: &found,
         file: &ServingFile::parse(&file).unwrap(),

@@ -37,6 +37,8 @@ pub struct Said<'a> {
     pub found: &'a BTreeMap<ModelId, Option<ModelId>>,
     /// Those among them that cannot be loaded as they are.
     pub unfit: &'a BTreeSet<ModelId>,
+    /// Those that are loaded and were live until a short while ago.
+    pub warm: &'a BTreeSet<ModelId>,
     /// `serving.toml`.
     pub file: &'a ServingFile,
     /// The labels of the configuration.
@@ -134,7 +136,9 @@ impl Wanted {
         };
         let wants = |id: &&ModelId| {
             let number = id.version.0;
-            let stays = spec.load == LoadWhich::All || spec.loaded.contains(&number);
+            let stays = spec.load == LoadWhich::All
+                || spec.loaded.contains(&number)
+                || said.warm.contains(*id);
             is_named(id.version) || (stays && !spec.unloaded.contains(&number))
         };
         self.versions.extend(fit.filter(wants).cloned());
@@ -180,10 +184,22 @@ mod tests {
 
     #[track_caller]
     fn check(all: &[&str], unfit: &[&str], file: &str, versions: &[&str], aims: &[(&str, u64)]) {
+        check_warm(&[], (all, unfit), file, versions, aims);
+    }
+
+    #[track_caller]
+    fn check_warm(
+        warm: &[&str],
+        (all, unfit): (&[&str], &[&str]),
+        file: &str,
+        versions: &[&str],
+        aims: &[(&str, u64)],
+    ) {
         let labels = Labels::from([("r".to_owned(), BTreeMap::from([("old".to_owned(), 1)]))]);
         let said = Said {
             found: &found(all),
             unfit: &unfit.iter().map(|text| parse(text)).collect(),
+            warm: &warm.iter().map(|text| parse(text)).collect(),
             file: &ServingFile::parse(file).unwrap(),
             labels: &labels,
         };
@@ -218,6 +234,23 @@ mod tests {
         let file = "[models.r]\nload = \"live\"\nloaded = [2]\n[models.e]\nunloaded = [1]";
         check(&ALL, &["r/1"], file, &["e/1", "e/2", "r/2", "r/10"], &AIMS);
         check(&["e/1", "e/2", "r/2", "r/10"], &[], file, &versions, &AIMS);
+    }
+
+    #[test]
+    fn what_was_live_stays_for_a_while() {
+        let file = "[models.r]\nload = \"live\"\nlive = 10\n[models.e]\nload = \"live\"";
+        let aims = [("e", 0), ("r", 10), ("r@old", 1)];
+        let labelled = ["e/1", "e/2", "r/1", "r/10"];
+        check(&ALL, &[], file, &labelled, &aims);
+        let warm = ["e/1", "e/2", "r/1", "r/2", "r/10"];
+        check_warm(&["r/2"], (&ALL, &[]), file, &warm, &aims);
+        check_warm(&["r/2"], (&ALL, &["r/2"]), file, &labelled, &aims);
+        let gone = ["e/1", "e/2", "r/1>e/1", "r/10>e/2"];
+        check_warm(&["r/2"], (&gone, &[]), file, &labelled, &aims);
+        for ended in ["unloaded = [2]", "rejected = { 2 = \"x\" }"] {
+            let file = file.replace("live = 10", &format!("live = 10\n{ended}"));
+            check_warm(&["r/2"], (&ALL, &[]), &file, &labelled, &aims);
+        }
     }
 
     #[test]
@@ -262,6 +295,7 @@ mod tests {
             callers = { old = \"old\", c = 8 }\nshadow = { version = 9 }\n[models.x]\nlive = 1";
         let labels = Labels::from([("r".to_owned(), BTreeMap::from([("old".to_owned(), 1)]))]);
         let missing = Wanted::missing(&Said {
+            warm: &BTreeSet::new(),
             found: &found(&ALL),
             unfit: &BTreeSet::new(),
             file: &ServingFile::parse(file).unwrap(),
@@ -288,6 +322,7 @@ mod tests {
         let wanted = Wanted::of(&Said {
             found: &found(&["r/1", "r/2", "r/10"]),
             unfit: &BTreeSet::new(),
+            warm: &BTreeSet::new(),
             file: &ServingFile::parse(&format!("[models.r]\nload = \"live\"\n{file}")).unwrap(),
             labels: &labels,
         });

@@ -1,10 +1,9 @@
-//! The admin listener: plain HTTP for probes.
+//! The admin listener's plain HTTP, for probes.
 
-use std::{future::Future, io, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::ranking::Engine;
@@ -15,19 +14,13 @@ struct Admin {
     draining: CancellationToken,
 }
 
-/// Serves `/livez`, `/readyz` and `/statusz` until `stop`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    engine: Arc<Engine>,
-    draining: CancellationToken,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let routes = Router::new()
+/// `/livez`, `/readyz` and `/statusz`.
+pub(super) fn probes(engine: Arc<Engine>, draining: CancellationToken) -> Router {
+    Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/statusz", get(status))
-        .with_state(Admin { engine, draining });
-    axum::serve(listener, routes).with_graceful_shutdown(stop).await
+        .with_state(Admin { engine, draining })
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {

@@ -9,7 +9,7 @@ use crate::{
     ids::ModelId,
     ranking::{Engine, FeatureDescription, FeatureScope, Model, RankError, Ranker},
     repository::Role,
-    serving::{Life, Lives, State},
+    serving::{Life, Lives, Registry, State},
     transport::{
         convert::{model_choice, request_message},
         flow::FlowOptions,
@@ -41,8 +41,8 @@ impl InfoService for InfoApi {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             onnxruntime_build: self.onnxruntime_build.clone(),
             limits: Some(limits_message(&self.limits, &self.flow)),
-            models: self.models(),
-            default_model: self.engine.default_model().to_owned(),
+            models: model_infos(self.engine.registry(), &self.lives).into_values().collect(),
+            default_model: self.engine.default_model(),
             process_cpu_us: usage.cpu_us,
             process_peak_rss_bytes: usage.peak_rss_bytes,
             user_store: Some(user_store_info(self.engine.users())),
@@ -79,34 +79,33 @@ impl InfoService for InfoApi {
 }
 
 impl InfoApi {
-    /// The published versions, and those others that have a life.
-    fn models(&self) -> Vec<pb::ModelInfo> {
-        let registry = self.engine.registry();
-        let mut all: BTreeMap<ModelId, pb::ModelInfo> = self
-            .lives
-            .all()
-            .into_iter()
-            .map(|(id, life)| (id.clone(), not_loaded(&id, &life)))
-            .collect();
-        for (id, model) in registry.all() {
-            let known = all.get(&id);
-            let shadow = i32::from(pb::ModelState::Shadow);
-            let info = model_info(&id, &model, registry.labels(&id));
-            let info = pb::ModelInfo {
-                live: registry.is_live(&id),
-                state: known.map(|i| i.state).filter(|i| *i == shadow).unwrap_or(info.state),
-                state_reason: known.map(|i| i.state_reason.clone()).unwrap_or_default(),
-                ..info
-            };
-            all.insert(id, info);
-        }
-        all.into_values().collect()
-    }
-
     fn ranker(&self, model: Option<pb::ModelSelector>) -> Result<Arc<Ranker>, Status> {
         let ranker = self.engine.ranker(&model_choice(model));
         ranker.map_err(|error| status_of(&error, ""))
     }
+}
+
+/// The published versions, and those others that have a life.
+pub(super) fn model_infos(
+    registry: &Registry<Model>,
+    lives: &Lives,
+) -> BTreeMap<ModelId, pb::ModelInfo> {
+    let lives = lives.all().into_iter();
+    let mut all: BTreeMap<ModelId, pb::ModelInfo> =
+        lives.map(|(id, life)| (id.clone(), not_loaded(&id, &life))).collect();
+    for (id, model) in registry.all() {
+        let known = all.get(&id);
+        let shadow = i32::from(pb::ModelState::Shadow);
+        let info = model_info(&id, &model, registry.labels(&id));
+        let info = pb::ModelInfo {
+            live: registry.is_live(&id),
+            state: known.map(|i| i.state).filter(|i| *i == shadow).unwrap_or(info.state),
+            state_reason: known.map(|i| i.state_reason.clone()).unwrap_or_default(),
+            ..info
+        };
+        all.insert(id, info);
+    }
+    all
 }
 
 fn texts_of(ranker: &Ranker, ids: &[String]) -> Vec<pb::Column> {

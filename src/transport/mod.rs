@@ -11,6 +11,7 @@ mod health;
 mod info_service;
 mod json;
 mod limits;
+mod model_service;
 pub mod pb;
 mod rank_service;
 mod server;

@@ -5,28 +5,37 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::{Router, Server as GrpcServer};
+use tonic::{
+    service::Routes,
+    transport::server::{Router, Server as GrpcServer},
+};
+use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
     ranking::Engine,
-    serving::Lives,
+    repository::Place,
+    serving::{Labels, Lives, Looks},
     transport::{
         admin,
         call::CallLayer,
         connection::{accept, bind},
         flow::{Flow, FlowOptions},
-        health::Health,
+        health::{Health, HealthApi},
         info_service::InfoApi,
         limits::Limits,
+        model_service::{ModelApi, ModelParts},
         pb::{
-            self, info_service_server::InfoServiceServer, rank_service_server::RankServiceServer,
-            user_service_server::UserServiceServer,
+            self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
+            rank_service_server::RankServiceServer, user_service_server::UserServiceServer,
         },
         rank_service::RankApi,
         user_service::UserApi,
     },
 };
+
+/// Largest message that the admin listener takes, in bytes.
+const LARGEST_COMMAND: usize = 1 << 20;
 
 /// How the server meets its callers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,7 +43,7 @@ use crate::{
 pub struct ServerOptions {
     /// Where gRPC is served.
     pub listen: SocketAddr,
-    /// Where probes are answered.
+    /// Where probes are answered and models are managed.
     pub admin_listen: SocketAddr,
     /// Requests in flight in the whole server; one more is refused.
     pub max_in_flight: usize,
@@ -94,8 +103,12 @@ pub struct ServerParts {
     pub onnxruntime_build: String,
     /// The lives of all versions.
     pub lives: Arc<Lives>,
-    /// Where the model repository is.
-    pub repository: String,
+    /// The model repository.
+    pub place: Place,
+    /// What was taken in of it, and the way to have it looked at.
+    pub looks: Arc<Looks>,
+    /// The labels of the configuration.
+    pub labels: Labels,
 }
 
 /// The bound sockets.
@@ -158,9 +171,17 @@ impl Server {
         let closing = CancellationToken::new();
         let incoming = accept(listeners.grpc, self.options.handshake_timeout);
         let grpc = router.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
-        let engine = Arc::clone(&self.parts.engine);
-        let (draining, closed) = (self.draining.clone(), closing.clone().cancelled_owned());
-        let probes = tokio::spawn(admin::serve(listeners.admin, engine, draining, closed));
+        if !self.options.admin_listen.ip().is_loopback() {
+            let address = self.options.admin_listen;
+            tracing::warn!(
+                %address,
+                "server.admin_listen is not on loopback: whoever reaches it can change what serves; there are no roles yet"
+            );
+        }
+        let admin = self.admin_router(&health)?;
+        let incoming = accept(listeners.admin, self.options.handshake_timeout);
+        let admin = admin.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
+        let admin = tokio::spawn(admin);
         let drain = async {
             self.follow_models(&mut health, &stop).await;
             tracing::info!("draining");
@@ -175,7 +196,7 @@ impl Server {
             served = grpc => served.map_err(|e| e.to_string())?,
             () = drain => tracing::warn!("calls were still in flight when drain_timeout had passed"),
         }
-        probes.abort();
+        admin.abort();
         Ok(())
     }
 
@@ -219,32 +240,78 @@ impl Server {
             flow: flow_options.clone(),
             onnxruntime_build: self.parts.onnxruntime_build.clone(),
             lives: Arc::clone(&self.parts.lives),
-            repository: self.parts.repository.clone(),
+            repository: self.parts.place.describe(),
         };
         let largest = limits.max_message_bytes;
-        let layer = CallLayer { longest: options.max_deadline, limits: limits.clone() };
         let flow = Flow::new(flow_options, self.draining.clone());
         let rank =
             RankApi { engine: Arc::clone(&engine), limits: limits.clone(), flow: flow.clone() };
         let users = UserApi { engine, limits, flow };
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        Ok(GrpcServer::builder()
+        Ok(self
+            .builder()
+            .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
+            .add_service(UserServiceServer::new(users).max_decoding_message_size(largest))
+            .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
+            .add_service(self.health_server(health))
+            .add_service(reflection(&PUBLIC).build_v1().map_err(|e| e.to_string())?)
+            .add_service(reflection(&PUBLIC).build_v1alpha().map_err(|e| e.to_string())?))
+    }
+
+    /// The admin listener's services: probes by HTTP/1, and gRPC.
+    fn admin_router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
+        let parts = &self.parts;
+        let models = ModelApi::new(ModelParts {
+            engine: Arc::clone(&parts.engine),
+            lives: Arc::clone(&parts.lives),
+            place: parts.place.clone(),
+            looks: Arc::clone(&parts.looks),
+            labels: parts.labels.clone(),
+            limits: parts.limits.clone(),
+            draining: self.draining.clone(),
+        });
+        let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
+        let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
+        let routes = Routes::from(probes)
+            .add_service(models)
+            .add_service(self.health_server(health))
+            .add_service(reflection(&ADMIN).build_v1().map_err(|e| e.to_string())?)
+            .add_service(reflection(&ADMIN).build_v1alpha().map_err(|e| e.to_string())?);
+        Ok(self.builder().accept_http1(true).add_routes(routes))
+    }
+
+    fn health_server(&self, health: &Health) -> HealthServer<HealthApi> {
+        HealthServer::new(health.service(self.draining.clone()))
+    }
+
+    /// How connections are kept, and calls ended that outlast their deadline.
+    fn builder(&self) -> GrpcServer<Stack<CallLayer, Identity>> {
+        let options = &self.options;
+        let limits = self.parts.limits.clone();
+        GrpcServer::builder()
             .max_concurrent_streams(options.max_streams_per_connection)
             .http2_keepalive_interval(Some(options.keepalive_interval))
             .http2_keepalive_timeout(Some(options.keepalive_timeout))
             .http2_max_header_list_size(32 << 10)
-            .layer(layer)
-            .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
-            .add_service(UserServiceServer::new(users).max_decoding_message_size(largest))
-            .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
-            .add_service(tonic_health::pb::health_server::HealthServer::new(
-                health.service(self.draining.clone()),
-            ))
-            .add_service(reflection().build_v1().map_err(|e| e.to_string())?)
-            .add_service(reflection().build_v1alpha().map_err(|e| e.to_string())?))
+            .layer(CallLayer { longest: options.max_deadline, limits })
     }
+}
+
+/// The services that reflection lists on the listener for everybody.
+const PUBLIC: [&str; 3] =
+    ["podium.v1.RankService", "podium.v1.UserService", "podium.v1.InfoService"];
+
+/// The service that reflection lists on the admin listener.
+const ADMIN: [&str; 1] = ["podium.v1.ModelService"];
+
+fn reflection(services: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
+    let known = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let everywhere = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ];
+    let listed = services.iter().chain(&everywhere);
+    listed.fold(known, |builder, name| builder.with_service_name(*name))
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::{
     error_code::ErrorCode,
     ranking::{FieldFault, RankError, Stage},
+    serving::{CommandError, Conflict},
     transport::{limits::Limits, pb},
 };
 
@@ -21,6 +22,9 @@ const LONGEST_MESSAGE: usize = 600;
 
 /// Longest description of one faulty field in bytes.
 const LONGEST_FAULT: usize = 240;
+
+/// Conflicts that are told of one change.
+const MOST_CONFLICTS: usize = 8;
 
 /// An error as a caller sees it.
 #[derive(Debug)]
@@ -115,6 +119,31 @@ pub(super) fn status_of(error: &RankError, request_id: &str) -> Status {
         details.set_request_info(request_id, "");
     }
     Status::with_error_details(failure.code, failure.message, details)
+}
+
+/// The status of a change to what serves that is not made; logs it once.
+pub(super) fn command_status_of(error: &CommandError) -> Status {
+    let (code, reason) = (grpc_code(error.code()), error.reason());
+    tracing::info!(?code, reason, %error, "what serves is not changed");
+    let message = cut(&error.to_string(), LONGEST_MESSAGE);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
+    if let Some((kind, name)) = error.resource() {
+        details.set_resource_info(kind, name, "", &message);
+    }
+    let violation = |conflict: &Conflict| {
+        let wrong = cut(&conflict.wrong, LONGEST_FAULT);
+        PreconditionViolation::new(conflict.kind, &conflict.subject, wrong)
+    };
+    let conflicts = error.conflicts();
+    let violations: Vec<_> = conflicts.iter().take(MOST_CONFLICTS).map(violation).collect();
+    if !violations.is_empty() {
+        details.set_precondition_failure(violations);
+    }
+    if code == Code::Unavailable {
+        details.set_retry_info(Some(RETRY_AFTER));
+    }
+    Status::with_error_details(code, message, details)
 }
 
 /// The status of a failed call with one more fact in its ErrorInfo.

@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 RANK_SERVICE = "podium.v1.RankService"
 INFO_SERVICE = "podium.v1.InfoService"
 USER_SERVICE = "podium.v1.UserService"
+MODEL_SERVICE = "podium.v1.ModelService"
 TIMEOUT = 20.0
 Detail = TypeVar("Detail", bound=Message)
 
@@ -41,7 +42,7 @@ class Client:
         """Leaves the server."""
         self.channel.close()
 
-    def message(self, name: str, **fields: Any) -> Any:
+    def message(self, name: str, /, **fields: Any) -> Any:
         """Makes a message of the package `podium.v1`."""
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"podium.v1.{name}"))(**fields)
 
@@ -107,6 +108,10 @@ class Client:
     def warm(self, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
         """Warms users of the tiny ranker, unless another is named; returns the call, which gives the progress."""
         return self.users("WarmUsers", "WarmUsersRequest", timeout, **({"model": {"name": "tiny-ranker"}} | fields))
+
+    def models(self, method: str, /, timeout: float | None = TIMEOUT, **fields: Any) -> Any:
+        """Calls a method of the model service, which only the admin listener has."""
+        return self.method(MODEL_SERVICE, method)(self.message(f"{method}Request", **fields), timeout=timeout)
 
     def run_counters(self, model: str) -> Any:
         """Returns what the server says was run of a model, in its highest version."""

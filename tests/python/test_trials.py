@@ -1,4 +1,4 @@
-"""A version is tried in a process of its own: one that crashes, hangs, takes all memory or answers NaN does it there."""
+"""A version is tried in a process of its own: what crashes, hangs, takes all memory or answers NaN does it there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from test_hot_swap import FAILED, QUICK, READY, answering, answers_with, load, s
 
 LIMITS = f'[models.{swap.NAME}.limits]\nmax_trial_time = "3s"\nmax_memory_mib = 600\nmax_cost_ratio = 4\n'
 TRIED = "tried in a process of its own"
-LONG = 120.0  # seconds: trials give way to everything else on a busy machine
+LONG = 100.0  # seconds: trials give way to everything else on a busy machine
 MIB = 1 << 20
 
 
@@ -72,6 +72,19 @@ def niceness(process: int) -> list[int]:
     return [task_of(path).niceness for path in Path(f"/proc/{process}/task").iterdir()]
 
 
+def ends(process: int) -> None:
+    """Waits until a process is gone, or only its parent has not noticed yet."""
+    stat = Path(f"/proc/{process}/stat")
+
+    def is_gone() -> bool:
+        try:
+            return ") Z " in stat.read_text(encoding="utf-8")
+        except OSError:
+            return True
+
+    until(is_gone, f"{process} goes on")
+
+
 def resident_mib(process: int) -> float:
     """Returns the resident memory of a process."""
     pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
@@ -104,9 +117,9 @@ def answer_nan(directory: Path) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "corrupt": (faulty.write_garbage, ("ONNX Runtime refuses the graph",)),
+    "corrupt": (faulty.write_garbage, ("model.onnx", "no ONNX model")),
     "truncated": (cut_off, ("model.onnx", "sha256")),
-    "truncated-and-summed": (cut_off_and_sum, ("ONNX Runtime refuses the graph",)),
+    "truncated-and-summed": (cut_off_and_sum, ("model.onnx", "no ONNX model")),
     "wrong-sum": (lambda path: faulty.edit_manifest(path, '"model.onnx" = "', '"model.onnx" = "0'), ("sha256",)),
     "wrong-signature": (take_whole_prices, ("price", "int64", "float32")),
     "golden-off": (faulty.shift_golden, ("golden case `two`", "is off by")),
@@ -196,7 +209,7 @@ def test_routes_move_while_a_version_is_tried(repository: Repository, log: Path,
         assert states(client, swap.NAME)[3] == "VERIFYING"
         server.terminate()
         assert server.wait(30) == 0, "a server that stops waits for a trial"
-        assert not Path(f"/proc/{child}").exists()
+        ends(child)
 
 
 def test_a_trial_ends_with_its_server(repository: Repository, log: Path, fresh: dict[str, str]) -> None:
@@ -204,8 +217,7 @@ def test_a_trial_ends_with_its_server(repository: Repository, log: Path, fresh: 
         repository.publish(hostile.ATTEMPTS["endless-when-run"].bundle(2))
         (child,) = until(lambda: children(server), "no trial begins")
         server.kill()
-        stat = Path(f"/proc/{child}/stat")
-        until(lambda: not stat.exists() or ") Z " in stat.read_text(encoding="utf-8"), "the trial outlives its server")
+        ends(child)
 
 
 def available_mib() -> int:
@@ -214,7 +226,9 @@ def available_mib() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
 
 
-def test_a_version_is_not_loaded_without_memory_for_it(repository: Repository, log: Path, fresh: dict[str, str]) -> None:
+def test_a_version_is_not_loaded_without_memory_for_it(
+    repository: Repository, log: Path, fresh: dict[str, str]
+) -> None:
     # Sixteen instances of a quarter of a gibibyte each are four of which two are there.
     settings = {
         "PODIUM_MODELS__MEMORY_RESERVE_MIB": str(available_mib() - 2048),

@@ -41,7 +41,7 @@ impl Trials {
     }
 
     /// Begins to try a version on a thread of its own, and tells what came of it; who no longer waits for that ends the trial.
-    pub(in crate::app) fn begin(&self, bundle: Bundle, limits: VersionLimits) -> Trying {
+    pub(in crate::app) fn begin(&self, bundle: Bundle, limits: &VersionLimits) -> Trying {
         let (tell, coming) = oneshot::channel();
         let (sum, id) = (sum_of(&bundle), bundle.id.clone());
         let request = Request {
@@ -53,7 +53,7 @@ impl Trials {
         if let Some(report) = self.passed.get(&key) {
             tracing::debug!(model = %id, "it was tried before");
             let _ = tell.send(Outcome::Passed(report));
-            return Trying::new(bundle, limits, coming);
+            return Trying::new(bundle, coming);
         }
         let passed = Arc::clone(&self.passed);
         let trial = move || {
@@ -75,7 +75,7 @@ impl Trials {
         };
         // Where there is no thread, who waits hears that nobody will tell.
         let _ = thread::Builder::new().name("trial".to_owned()).spawn(trial);
-        Trying::new(bundle, limits, coming)
+        Trying::new(bundle, coming)
     }
 
     /// Under which a trial is remembered: the sum of all that its outcome depends on. Where the bundle lies is none of it.

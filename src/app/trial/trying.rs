@@ -2,50 +2,31 @@
 
 use tokio::sync::oneshot;
 
-use crate::{
-    app::trial::outcome::Outcome,
-    repository::{Bundle, VersionLimits},
-};
+use crate::{app::trial::outcome::Outcome, repository::Bundle};
 
 /// A version that is being tried; the trial ends when this goes.
 pub(in crate::app) struct Trying {
     /// The version.
     pub(in crate::app) bundle: Bundle,
-    /// What it may take.
-    pub(in crate::app) limits: VersionLimits,
-    coming: oneshot::Receiver<Outcome>,
-    came: Option<Outcome>,
+    /// None where no trial is made.
+    coming: Option<oneshot::Receiver<Outcome>>,
 }
 
 impl Trying {
-    pub(super) fn new(
-        bundle: Bundle,
-        limits: VersionLimits,
-        coming: oneshot::Receiver<Outcome>,
-    ) -> Self {
-        Self { bundle, limits, coming, came: None }
+    pub(super) fn new(bundle: Bundle, coming: oneshot::Receiver<Outcome>) -> Self {
+        Self { bundle, coming: Some(coming) }
     }
 
     /// A version of which no trial is made.
-    pub(in crate::app) fn untried(bundle: Bundle, limits: VersionLimits) -> Self {
-        let (_, coming) = oneshot::channel();
-        Self { bundle, limits, coming, came: Some(Outcome::Untried) }
+    pub(in crate::app) fn untried(bundle: Bundle) -> Self {
+        Self { bundle, coming: None }
     }
 
-    /// What came of it, once; none before it has ended.
-    pub(in crate::app) fn outcome(&mut self) -> Option<Outcome> {
-        self.came.take().or_else(|| match self.coming.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(nobody_tells()),
-        })
-    }
-
-    /// Waits for its end.
-    pub(in crate::app) async fn ended(&mut self) {
-        if self.came.is_none() {
-            let came = (&mut self.coming).await;
-            self.came = Some(came.unwrap_or_else(|_| nobody_tells()));
+    /// Waits for what comes of it; there is nothing more to be had after that.
+    pub(in crate::app) async fn outcome(&mut self) -> Outcome {
+        match self.coming.as_mut() {
+            None => Outcome::Untried,
+            Some(coming) => coming.await.unwrap_or_else(|_| nobody_tells()),
         }
     }
 }

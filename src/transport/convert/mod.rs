@@ -1,14 +1,18 @@
 //! Between the wire's messages and the pipeline's types.
 
+mod commands;
 mod events;
 mod faults;
 mod items;
+mod models;
 mod request;
 mod response;
 mod users;
 
+pub(super) use commands::{Asked, load, promote, rollback, shadow, split, unload};
 pub(super) use events::user_events;
 pub(super) use faults::model_choice;
+pub(super) use models::{Served, served_models};
 pub use request::rank_request;
 pub(super) use response::{rank_response, request_message};
 pub(super) use users::{
