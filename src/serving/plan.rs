@@ -67,7 +67,8 @@ fn route_to_move(wanted: &Wanted, now: &Now) -> Option<Action> {
         let to = match aim {
             Aim::Highest => {
                 let own = wanted.versions.iter().filter(|id| id.name == route.model);
-                let own = own.filter(|id| now.is_ready(id) && !wanted.trials.contains(*id));
+                let stays = |id: &ModelId| wanted.trials.contains(id) || wanted.warm.contains(id);
+                let own = own.filter(|id| now.is_ready(id) && !stays(id));
                 own.map(|id| id.version).max()?
             }
             Aim::Version(version) => {
@@ -213,18 +214,19 @@ mod tests {
     /// Wanted versions, wanted aims; what there is, where routes lead; the step.
     #[track_caller]
     fn check(versions: &str, aims: &str, now: &str, led: &str, want: &str) {
-        check_with((versions, "", ""), aims, now, led, want);
+        check_with((versions, "", "", ""), aims, now, led, want);
     }
 
-    /// Wanted versions, those of them that are tried, and those that are shadows.
+    /// Wanted versions, those of them that are tried, those that are shadows, and those that are warm.
     #[track_caller]
-    fn check_with(wanted: (&str, &str, &str), aims: &str, now: &str, led: &str, want: &str) {
+    fn check_with(wanted: (&str, &str, &str, &str), aims: &str, now: &str, led: &str, want: &str) {
         let aim = |to: Option<Version>| to.map_or(Aim::Highest, Aim::Version);
         let ids = |text: &str| text.split_whitespace().map(id).collect();
         let wanted = Wanted {
             versions: ids(wanted.0),
             trials: ids(wanted.1),
             shadows: ids(wanted.2),
+            warm: ids(wanted.3),
             aims: routes(aims).into_iter().map(|(route, to)| (route, aim(to))).collect(),
         };
         let led = routes(led).into_iter().filter_map(|(route, to)| Some((route, to?)));
@@ -243,6 +245,16 @@ mod tests {
         step("r/1 ready, r/2 ready", "r 2", "drain r/1");
         step("r/1 draining, r/2 ready", "r 2", "nothing");
         step("r/1 freed, r/2 ready", "r 2", "nothing");
+    }
+
+    #[test]
+    fn what_is_warm_does_not_take_the_route_back_while_the_next_one_comes() {
+        let with_1_warm = ("r/1 r/3", "", "", "r/1");
+        let step = |now, led, want| check_with(with_1_warm, "r latest", now, led, want);
+        step("r/1 ready, r/2 ready, r/3 found", "r 2", "load r/3");
+        step("r/1 ready, r/2 ready, r/3 warming", "r 2", "nothing");
+        step("r/1 ready, r/2 ready, r/3 ready", "r 2", "lead r to 3");
+        step("r/1 ready, r/2 ready, r/3 ready", "r 3", "drain r/2");
     }
 
     #[test]
@@ -285,7 +297,7 @@ mod tests {
     #[test]
     fn a_shadow_stands_where_no_route_leads() {
         let step = |now, led, want| {
-            check_with(("r/1 r/2", "r/2", "r/2"), "r latest", now, led, want);
+            check_with(("r/1 r/2", "r/2", "r/2", ""), "r latest", now, led, want);
         };
         step("r/1 found, r/2 ready", "", "turn r/2 to shadow");
         step("r/1 found, r/2 shadow", "", "load r/1");
@@ -295,7 +307,7 @@ mod tests {
         check("r/1 r/2", "r 2", "r/1 ready, r/2 shadow", "r 1", "turn r/2 to ready");
         check("r/1 r/2", "r 2", "r/1 ready, r/2 ready", "r 1", "lead r to 2");
         check("r/1", "r 1", "r/1 ready, r/2 shadow", "r 1", "drain r/2");
-        let canary = ("r/1 r/2", "r/2", "");
+        let canary = ("r/1 r/2", "r/2", "", "");
         check_with(canary, "r latest", "r/1 ready, r/2 ready", "r 1", "nothing");
         check_with(canary, "r latest", "r/1 ready, r/2 shadow", "r 1", "turn r/2 to ready");
     }

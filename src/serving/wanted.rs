@@ -26,6 +26,9 @@ pub struct Wanted {
     pub trials: BTreeSet<ModelId>,
     /// Those of them that nothing leads to: they score live requests off the answer's path.
     pub shadows: BTreeSet<ModelId>,
+    /// Versions that only stay because they were live until a short while ago: the highest is none of them, for what is live now
+    /// may not be wanted any more while its successor is on its way.
+    pub warm: BTreeSet<ModelId>,
     /// Where requests shall go that do not name a version.
     pub aims: BTreeMap<Route, Aim>,
 }
@@ -136,12 +139,14 @@ impl Wanted {
         };
         let wants = |id: &&ModelId| {
             let number = id.version.0;
-            let stays = spec.load == LoadWhich::All
-                || spec.loaded.contains(&number)
-                || said.warm.contains(*id);
+            let stays = spec.load == LoadWhich::All || spec.loaded.contains(&number);
             is_named(id.version) || (stays && !spec.unloaded.contains(&number))
         };
-        self.versions.extend(fit.filter(wants).cloned());
+        let is_warm = |id: &&ModelId| {
+            said.warm.contains(*id) && !spec.unloaded.contains(&id.version.0) && !wants(id)
+        };
+        self.warm.extend(fit.clone().filter(is_warm).cloned());
+        self.versions.extend(fit.filter(|id| wants(id) || is_warm(id)).cloned());
     }
 }
 

@@ -462,3 +462,14 @@ def test_a_server_that_shall_not_look_does_not(repository: Repository, log: Path
         time.sleep(3)
         assert states(client, swap.NAME) == {1: READY}
         assert answering(client) == 1
+
+
+def test_the_route_does_not_go_back_to_what_is_kept_warm(repository: Repository, log: Path) -> None:
+    repository.say(f'[models.{swap.NAME}]\nload = "live"\nkeep_warm = "1h"')
+    with serving(repository, log) as (server, client), load(server) as told:
+        for version in (2, 3, 4):
+            repository.publish(swap.ranker(version))
+            answers_with(client, version)
+    assert not told.errors
+    assert all(seen == sorted(seen) for seen in told.versions)
+    assert server.output().count("a route is led") == 4

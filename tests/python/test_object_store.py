@@ -269,7 +269,7 @@ def fill(path: Path) -> None:
 
 
 def test_the_cache_keeps_to_its_bound(store: Store, tmp_path: Path) -> None:
-    store.say(f'[models.{NAME}]\nload = "live"')
+    store.say(f'[models.{NAME}]\nload = "live"\nkeep_warm = "0s"')
     with serving(store.port, tmp_path, PODIUM_MODELS__CACHE_BYTES=str(BOUND)) as (_, client):
         for version in range(2, 7):
             store.publish(swap.ranker(version, model_bytes=BOUND * 2 // 5))
@@ -284,7 +284,7 @@ def test_the_cache_keeps_to_its_bound(store: Store, tmp_path: Path) -> None:
         assert states(client, NAME)[7] == FOUND
         assert answering(client) == 6
         # What left the cache comes again when it is wanted.
-        store.say(f'[models.{NAME}]\nload = "live"\nlive = 2')
+        store.say(f'[models.{NAME}]\nload = "live"\nkeep_warm = "0s"\nlive = 2')
         answers_with(client, 2)
 
 
