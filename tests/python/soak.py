@@ -176,7 +176,7 @@ def swaps(repository: Repository, client: Client, server: Server, count: int) ->
 
 
 def parts(readings: list[Reading]) -> tuple[list[Reading], list[Reading]]:
-    """Returns a quarter of the readings after the first tenth, which is for allocators to settle, and the last quarter."""
+    """Returns a quarter of the readings after the first tenth, in which allocators settle, and the last quarter."""
     tenth, quarter = len(readings) // 10, max(1, len(readings) // 4)
     return readings[tenth : tenth + quarter], readings[-quarter:]
 
