@@ -61,8 +61,8 @@ def refused(server: Server, *arguments: str, code: int = 1) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    """Returns the cells of a table's rows."""
-    lines = [line for line in text.splitlines() if line.startswith("│")]
+    """Returns the cells of the first table's rows."""
+    lines = [line for line in text.split("└", maxsplit=1)[0].splitlines() if line.startswith("│")]
     return [[cell.strip() for cell in line.strip("│").split("┆")] for line in lines[1:]]
 
 

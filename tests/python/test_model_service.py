@@ -81,7 +81,9 @@ def test_only_the_admin_listener_has_the_service(repository: Repository, log: Pa
         assert RANK_SERVICE not in listed(manager)
         assert MODEL_SERVICE not in listed(client)
         assert RANK_SERVICE in listed(client)
-        call = client.channel.unary_unary(f"/{MODEL_SERVICE}/ListModels", bytes, reflection_pb2.ErrorResponse.FromString)
+        call = client.channel.unary_unary(
+            f"/{MODEL_SERVICE}/ListModels", bytes, reflection_pb2.ErrorResponse.FromString
+        )
         assert refusal(lambda: call(b"", timeout=5)).code == grpc.StatusCode.UNIMPLEMENTED
         call = manager.channel.unary_unary(f"/{RANK_SERVICE}/Rank", bytes, reflection_pb2.ErrorResponse.FromString)
         assert refusal(lambda: call(b"", timeout=5)).code == grpc.StatusCode.UNIMPLEMENTED
@@ -143,7 +145,10 @@ def test_what_conflicts_with_the_state_is_refused(repository: Repository, log: P
     repository.say(text)
     with managed(repository, log) as (_, _, manager):
         call = partial(manager.models, name=swap.NAME)
-        of = lambda version: f"{swap.NAME}/{version}"  # noqa: E731
+
+        def of(version: int) -> str:
+            return f"{swap.NAME}/{version}"
+
         assert conflicts(lambda: call("UnloadModel", version=3)) == [("LIVE", of(3))]
         assert conflicts(lambda: call("UnloadModel", version=2)) == [("LABEL", of(2)), ("SPLIT", of(2))]
         assert conflicts(lambda: call("UnloadModel", version=1)) == [("CALLER", of(1))]
@@ -178,12 +183,9 @@ def test_of_many_who_change_the_same_state_one_wins(repository: Repository, log:
         told: list[str] = []
 
         def promote(target: str) -> None:
-            call = partial(manager.models, "PromoteModel", name=swap.NAME, target=target, revision=revision)
-            try:
-                told.append(call().revision)
-            except grpc.RpcError as error:
-                assert isinstance(error, grpc.Call)
-                told.append(error.code().name)
+            method, message = manager.method(MODEL_SERVICE, "PromoteModel"), "PromoteModelRequest"
+            call = method.future(manager.message(message, name=swap.NAME, target=target, revision=revision), timeout=20)
+            told.append(call.code().name if call.exception() else call.result().revision)
 
         threads = [threading.Thread(target=promote, args=(str(1 + 2 * (n % 2)),)) for n in range(16)]
         for thread in threads:

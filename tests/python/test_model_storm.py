@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 import swap
 from client import Client, Refusal
-from grpc_status import rpc_status
 from repository import Repository, states, until
 from server import Server
 from test_hot_swap import FREED, QUICK, READY, answering, load

@@ -74,9 +74,13 @@ pub(super) fn rejection(model: &ServedModel, number: u64) -> Option<&str> {
 
 /// What is to be known of a version: why it is in its state, and why it is rejected.
 pub(super) fn note(model: &ServedModel, info: &ModelInfo) -> String {
-    let reason = Some(info.state_reason.as_str()).filter(|reason| !reason.is_empty());
-    let notes = reason.into_iter().chain(rejection(model, info.version));
-    notes.collect::<Vec<_>>().join("; ")
+    let reason = info.state_reason.as_str();
+    match rejection(model, info.version) {
+        // The state's reason is the same, in other words.
+        Some(why) if reason.is_empty() || reason.contains(why) => why.to_owned(),
+        Some(why) => format!("{reason}; {why}"),
+        None => reason.to_owned(),
+    }
 }
 
 /// Which version answers.
