@@ -20,8 +20,7 @@ from test_health import stub
 PRICES = {"ids": ["a"], "columns": [column("price", [1])]}
 # A directory that is no version, or that holds no manifest, is no bundle and passed over.
 SILENT = {"missing-manifest", "version-zero", "version-text"}
-# Golden vectors are run by `podium check`, not at the start.
-SERVED = {"right", "golden-off"}
+SERVED = {"right"}
 
 
 @pytest.fixture
