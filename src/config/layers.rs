@@ -22,7 +22,7 @@ use crate::config::{
 const DEFAULT_FILE: &str = "podium.toml";
 
 /// Variables that begin like configuration and are none.
-const OTHER_VARIABLES: [&str; 3] = ["config", "target", "bin"];
+const OTHER_VARIABLES: [&str; 4] = ["config", "target", "admin", "bin"];
 
 /// The free-form keys: names below them are the user's own.
 const FREE: [&str; 4] = ["models.labels", "models.catalogues", "models.batching", "models.store"];
