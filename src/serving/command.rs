@@ -204,9 +204,12 @@ impl Scene<'_> {
 
     /// The highest version that `latest` can lead to, another than one.
     fn highest_but(&self, but: Option<Version>) -> Option<Version> {
+        let shadow = self.spec.shadow.iter().map(|shadow| &shadow.version);
+        let tried = self.spec.split.keys().chain(shadow);
+        let tried: Vec<Version> = tried.filter_map(|one| self.spec.version_of(one)).collect();
         let fit = self.versions.iter().filter(|(version, life)| {
             let may = life.state != State::Failed && self.spec.rejection(**version).is_none();
-            may && Some(**version) != but
+            may && Some(**version) != but && !tried.contains(version)
         });
         fit.map(|(version, _)| *version).max()
     }
@@ -400,6 +403,11 @@ mod tests {
     fn latest_stays_where_it_leads_to_the_same_version() {
         check("", roll_back(0), "live = 3 rejected: 4 = \"bad\"");
         check("rejected = { 6 = \"x\" }", roll_back(0), "rejected = { 6 = \"x\", 4 = \"bad\" }");
+        check(
+            "shadow = { version = 6 }",
+            roll_back(0),
+            "shadow = { version = 6 } rejected: 4 = \"bad\"",
+        );
         check(
             "rejected = { 6 = \"x\" }\nprevious = 2",
             roll_back(0),
