@@ -80,6 +80,7 @@ fn comparisons(all: &[ModelComparison]) -> Table {
         "psi",
         "errors",
         "p95 ms",
+        "reward",
         "guard rails",
     ];
     let mut table = new_table(header);
@@ -94,11 +95,21 @@ fn comparisons(all: &[ModelComparison]) -> Table {
             format!("{:.3}", comparison.psi),
             both(comparison.error_rate * 100.0, comparison.baseline_error_rate * 100.0, "%"),
             both(millis(comparison.latency), millis(comparison.baseline_latency), ""),
+            reward(comparison),
             verdict(comparison),
         ]);
     }
-    right(&mut table, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    right(&mut table, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     table
+}
+
+/// How much more users took of the version's orders, within two standard errors, and of how many items that is.
+fn reward(comparison: &ModelComparison) -> String {
+    let (difference, error) = (comparison.reward_difference, comparison.reward_error);
+    match comparison.rewards {
+        0 => "none".to_owned(),
+        rewards => format!("{difference:+.3} ± {:.3} of {rewards}", 2.0 * error),
+    }
 }
 
 fn both(own: f64, baseline: f64, unit: &str) -> String {
