@@ -402,7 +402,12 @@ impl Follower {
         let found = self.seen.get(id)?.path.clone();
         let waits = match self.bringing.bring(id, &found, in_use, !self.patient).await {
             None => "it is being fetched".to_owned(),
-            Some(Err(error)) if error.may_pass() => error.to_string(),
+            Some(Err(error)) if error.may_pass() => {
+                if error.lacks_room() {
+                    self.warm.let_go();
+                }
+                error.to_string()
+            }
             brought => return brought,
         };
         let sighting = self.seen.get_mut(id)?;
@@ -430,6 +435,8 @@ impl Follower {
             Arrival::Failed { reason, later } => {
                 if let Some(sighting) = self.seen.get_mut(id).filter(|_| later) {
                     sighting.again_at = Some(Instant::now() + AGAIN_AFTER);
+                    // What is only kept for a rollback gives way to what is asked for.
+                    self.warm.let_go();
                 }
                 self.fail(id, &reason);
             }

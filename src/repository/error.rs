@@ -144,6 +144,11 @@ impl RepositoryError {
                 | Self::CacheFull { .. }
         )
     }
+
+    /// Whether there is no room for its files.
+    pub fn lacks_room(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::CacheFull { .. })
+    }
 }
 
 fn listed(faults: &[Fault]) -> String {

@@ -34,6 +34,11 @@ impl KeptWarm {
         self.left.iter().map(id).collect()
     }
 
+    /// Lets all of them go: what they hold is needed.
+    pub fn let_go(&mut self) {
+        self.left.clear();
+    }
+
     /// When the next of them is over.
     pub fn next_end(&self, file: &ServingFile) -> Option<Instant> {
         let ends = self.left.iter();
@@ -68,6 +73,9 @@ mod tests {
         assert_eq!(warm.next_end(&file), Some(at(600)));
         warm.leave(&m, Version(2), at(7));
         assert_eq!(told(&warm.now(&file, at(7))), ["m/2"]);
+        let mut let_go = warm.clone();
+        let_go.let_go();
+        assert_eq!((let_go.next_end(&file), let_go.now(&file, at(7)).len()), (None, 0));
         let none = ServingFile::parse("[models.m]\nkeep_warm = \"0s\"").unwrap();
         assert_eq!(told(&warm.now(&none, at(7))), [""; 0]);
     }
