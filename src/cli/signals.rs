@@ -38,3 +38,18 @@ pub(super) fn cancel_on_next(stop: &CancellationToken) -> Result<(), String> {
     });
     Ok(())
 }
+
+/// Does a command's work, which the first signal asks to end in good order.
+pub(super) fn until_signal(
+    work: impl AsyncFnOnce(CancellationToken) -> Result<(), String>,
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        cancel_on_next(&stop)?;
+        work(stop).await
+    })
+}

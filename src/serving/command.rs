@@ -7,6 +7,7 @@ use crate::{
     repository::{Edit, Live, ServingSpec, ShadowSpec, Target},
     serving::{
         command_error::{CommandError, Conflict},
+        error::joined,
         life::{Life, State},
     },
 };
@@ -255,13 +256,6 @@ impl Scene<'_> {
         let latest =
             self.spec.live == Live::Latest && self.highest_but(Some(version)) == Some(back);
         Ok((!latest).then_some(back))
-    }
-}
-
-fn joined<T: ToString>(all: impl Iterator<Item = T>) -> String {
-    match all.map(|one| one.to_string()).collect::<Vec<_>>() {
-        none if none.is_empty() => "none".to_owned(),
-        some => some.join(", "),
     }
 }
 

@@ -76,3 +76,11 @@ impl ServingError {
         }
     }
 }
+
+/// Things one after the other, as an error tells them.
+pub(super) fn joined<T: ToString>(all: impl Iterator<Item = T>) -> String {
+    match all.map(|one| one.to_string()).collect::<Vec<_>>() {
+        none if none.is_empty() => "none".to_owned(),
+        some => some.join(", "),
+    }
+}

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use crate::{
     ids::{ModelId, ModelName, Version},
     serving::{
-        error::ServingError,
+        error::{ServingError, joined},
         traffic::{Asker, Traffic, TrafficRules},
     },
 };
@@ -312,13 +312,6 @@ impl<T> Published<T> {
                 known: joined(labels.chain([LATEST])),
             }
         })
-    }
-}
-
-fn joined<T: ToString>(all: impl Iterator<Item = T>) -> String {
-    match all.map(|one| one.to_string()).collect::<Vec<_>>() {
-        none if none.is_empty() => "none".to_owned(),
-        some => some.join(", "),
     }
 }
 

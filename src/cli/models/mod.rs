@@ -10,7 +10,6 @@ mod watch;
 mod words;
 
 use clap::{Args, Subcommand};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::signals;
 
@@ -43,22 +42,14 @@ enum ModelsCommand {
 
 /// Does it; the first signal ends it.
 pub(super) fn run(args: &ModelsArgs) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
-    runtime.block_on(async {
-        let stop = CancellationToken::new();
-        signals::cancel_on_next(&stop)?;
-        match &args.command {
-            ModelsCommand::List(args) => status::list(args).await,
-            ModelsCommand::Status(args) => status::status(args, &stop).await,
-            ModelsCommand::Load(args) => change::load(args, &stop).await,
-            ModelsCommand::Unload(args) => change::unload(args, &stop).await,
-            ModelsCommand::Promote(args) => change::promote(args, &stop).await,
-            ModelsCommand::Rollback(args) => change::rollback(args, &stop).await,
-            ModelsCommand::Split(args) => change::split(args, &stop).await,
-            ModelsCommand::Shadow(args) => change::shadow(args, &stop).await,
-        }
+    signals::until_signal(async |stop| match &args.command {
+        ModelsCommand::List(args) => status::list(args).await,
+        ModelsCommand::Status(args) => status::status(args, &stop).await,
+        ModelsCommand::Load(args) => change::load(args, &stop).await,
+        ModelsCommand::Unload(args) => change::unload(args, &stop).await,
+        ModelsCommand::Promote(args) => change::promote(args, &stop).await,
+        ModelsCommand::Rollback(args) => change::rollback(args, &stop).await,
+        ModelsCommand::Split(args) => change::split(args, &stop).await,
+        ModelsCommand::Shadow(args) => change::shadow(args, &stop).await,
     })
 }

@@ -13,7 +13,6 @@ mod rows_parquet;
 mod warm;
 
 use clap::{Args, Subcommand};
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::signals;
 
@@ -34,16 +33,8 @@ enum UsersCommand {
 
 /// Does it; the first signal ends it in good order.
 pub(super) fn run(args: &UsersArgs) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
-    runtime.block_on(async {
-        let stop = CancellationToken::new();
-        signals::cancel_on_next(&stop)?;
-        match &args.command {
-            UsersCommand::Import(args) => import::import(args, &stop).await,
-            UsersCommand::Warm(args) => warm::warm(args, &stop).await,
-        }
+    signals::until_signal(async |stop| match &args.command {
+        UsersCommand::Import(args) => import::import(args, &stop).await,
+        UsersCommand::Warm(args) => warm::warm(args, &stop).await,
     })
 }
