@@ -15,7 +15,7 @@ use crate::{
     ids::ModelId,
     ranking::Model,
     repository::{Edit, EditError, Place, RepositoryError, ServingFile, change, edited},
-    serving::{Comparison, Labels, Registry, Said, TrafficRules, Trial, Verdict, comparisons},
+    serving::{Beside, Comparison, Labels, Registry, Said, TrafficRules, Verdict, comparisons},
 };
 
 /// How often the rails are asked.
@@ -68,12 +68,12 @@ impl Guard {
         self.told.retain(|id, _| known.contains(id));
         for comparison in &all {
             self.tell(comparison);
-            match (&comparison.verdict, comparison.trial) {
-                (Some(Verdict::Fails(reason)), Trial::Canary) => {
+            match (&comparison.verdict, comparison.beside) {
+                (Some(Verdict::Fails(reason)), Beside::Canary) => {
                     self.overrides.reject(&comparison.version, reason);
                     self.registry.divert(&comparison.version);
                 }
-                (Some(Verdict::Passes), Trial::Canary) => self.promote(comparison).await,
+                (Some(Verdict::Passes), Beside::Canary) => self.promote(comparison).await,
                 _ => {}
             }
         }

@@ -16,10 +16,10 @@ use crate::{
         request::{ModelChoice, RankRequest},
         response::{Ranking, StageTimes},
         scoring::inputs,
-        trial::Trials,
         user_side::{UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
+        weighing::Weighing,
     },
     serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
@@ -30,15 +30,15 @@ use crate::{
 pub struct Engine {
     parts: Arc<EngineParts>,
     flights: SingleFlight<RankError>,
-    trials: Trials,
+    weighing: Weighing,
 }
 
 impl Engine {
     /// Makes an engine.
     pub fn new(parts: EngineParts) -> Self {
         let parts = Arc::new(parts);
-        let trials = Trials::new(Arc::clone(&parts));
-        Self { parts, flights: SingleFlight::default(), trials }
+        let weighing = Weighing::new(Arc::clone(&parts));
+        Self { parts, flights: SingleFlight::default(), weighing }
     }
 
     /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
@@ -59,7 +59,7 @@ impl Engine {
         if let Some(traffic) = traffic {
             let first = ordered.as_ref();
             let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
-            self.trials.weigh(&traffic, (ranker, request), &first);
+            self.weighing.weigh(&traffic, (ranker, request), &first);
         }
         let (ranking, _) = ordered?;
         ranker.recent().offer(request);
@@ -165,7 +165,7 @@ impl Engine {
     /// # Errors
     /// [`RankError::Store`].
     pub async fn record(&self, events: Vec<UserEvents>) -> Result<RecordCounts, RankError> {
-        self.trials.rewards.note(&events);
+        self.weighing.rewards.note(&events);
         Ok(self.parts.users.record(events).await?)
     }
 
@@ -174,7 +174,7 @@ impl Engine {
     /// # Errors
     /// [`RankError::Store`].
     pub async fn erase(&self, user: &Arc<str>) -> Result<Erased, RankError> {
-        self.trials.rewards.forget(user);
+        self.weighing.rewards.forget(user);
         Ok(self.parts.users.erase(user).await?)
     }
 

@@ -18,10 +18,10 @@ mod rewards;
 mod scoring;
 mod select;
 mod signature;
-mod trial;
 mod user_side;
 mod user_view;
 mod warm;
+mod weighing;
 
 pub use engine::Engine;
 pub use error::{FieldFault, RankError, Stage};

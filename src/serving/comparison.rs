@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::ids::{ModelId, Version};
 
-/// What a comparison is for.
+/// How a version stands beside the live one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trial {
+pub enum Beside {
     /// The version has a share of the users.
     Canary,
     /// The version answers nobody.
@@ -20,8 +20,8 @@ pub struct Comparison {
     pub version: ModelId,
     /// The live version that it is compared with.
     pub baseline: Version,
-    /// What the comparison is for.
-    pub trial: Trial,
+    /// How it stands beside that.
+    pub beside: Beside,
     /// Requests that both have scored.
     pub requests: u64,
     /// Requests that were to be scored by both and were not, for want of spare capacity.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::{
     ids::{ModelName, Version},
     repository::{GuardRails, ServingSpec},
-    serving::{comparison::Trial, tally::Tally},
+    serving::{comparison::Beside, tally::Tally},
 };
 
 /// Who asks, where neither version nor label is named.
@@ -29,7 +29,7 @@ pub struct TrafficRules {
     /// The share of the users, in percent, that a version has.
     pub shares: BTreeMap<Version, f64>,
     /// Versions that are compared with the live one: what for, and on which share of requests, in percent.
-    pub trials: BTreeMap<Version, (Trial, f64)>,
+    pub trials: BTreeMap<Version, (Beside, f64)>,
     /// What promotes or takes back the versions that are tried.
     pub rails: Option<GuardRails>,
 }
@@ -55,12 +55,12 @@ impl TrafficRules {
             }
         }
         let compared = spec.guard_rails.clone().unwrap_or_default().compare_share;
-        let canaries = rules.shares.keys().map(|version| (*version, (Trial::Canary, compared)));
+        let canaries = rules.shares.keys().map(|version| (*version, (Beside::Canary, compared)));
         rules.trials = canaries.collect();
         if let Some(shadow) = &spec.shadow
             && let Some(version) = version_of(&shadow.version)
         {
-            let (_, share) = rules.trials.entry(version).or_insert((Trial::Shadow, 0.0));
+            let (_, share) = rules.trials.entry(version).or_insert((Beside::Shadow, 0.0));
             *share = share.max(shadow.share);
         }
         rules
@@ -86,7 +86,7 @@ pub struct Tried {
     /// The version.
     pub version: Version,
     /// What for.
-    pub trial: Trial,
+    pub beside: Beside,
     /// The share of requests that both score, in percent.
     pub percent: f64,
     /// What is known of it.
@@ -126,15 +126,15 @@ impl Traffic {
         };
         let draws = rules.shares.iter().map(draw).collect();
         let top_k = rules.rails.clone().unwrap_or_default().top_k;
-        let tried = rules.trials.iter().map(|(version, (trial, percent))| {
+        let tried = rules.trials.iter().map(|(version, (beside, percent))| {
             let same = |tried: &&Tried| {
-                (tried.version, tried.trial, tried.tally.top_k()) == (*version, *trial, top_k)
+                (tried.version, tried.beside, tried.tally.top_k()) == (*version, *beside, top_k)
             };
             let known = before.and_then(|before| before.tried.iter().find(same));
             let tally = known.map(|tried| Arc::clone(&tried.tally));
             Tried {
                 version: *version,
-                trial: *trial,
+                beside: *beside,
                 percent: *percent,
                 tally: tally.unwrap_or_else(|| Arc::new(Tally::new(top_k))),
             }
@@ -328,18 +328,18 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_rules(said: &str, shares: &[(u64, f64)], trials: &[(u64, Trial, f64)]) {
+    fn check_rules(said: &str, shares: &[(u64, f64)], trials: &[(u64, Beside, f64)]) {
         let rules = rules(said);
         let got: Vec<_> = rules.shares.iter().map(|(version, share)| (version.0, *share)).collect();
         assert_eq!(got, shares, "{said}");
         let trial =
-            |(version, (trial, percent)): (&Version, &(Trial, f64))| (version.0, *trial, *percent);
+            |(version, (trial, percent)): (&Version, &(Beside, f64))| (version.0, *trial, *percent);
         assert_eq!(rules.trials.iter().map(trial).collect::<Vec<_>>(), trials, "{said}");
     }
 
     #[test]
     fn rules_name_versions_that_may_serve() {
-        use Trial::{Canary, Shadow};
+        use Beside::{Canary, Shadow};
         check_rules("", &[], &[]);
         check_rules("split = { 2 = 5 }", &[(2, 5.0)], &[(2, Canary, 10.0)]);
         check_rules(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     ids::{ModelId, ModelName, Version},
     repository::{ServingFile, ServingSpec},
-    serving::{Comparison, Trial, Verdict},
+    serving::{Beside, Comparison, Verdict},
     transport::pb,
 };
 
@@ -99,7 +99,7 @@ fn comparison_message(comparison: Comparison) -> pb::ModelComparison {
     pb::ModelComparison {
         version: comparison.version.version.0,
         baseline_version: comparison.baseline.0,
-        shadow: comparison.trial == Trial::Shadow,
+        shadow: comparison.beside == Beside::Shadow,
         requests: comparison.requests,
         skipped: comparison.skipped,
         kendall_tau: comparison.kendall_tau,
@@ -138,7 +138,7 @@ mod tests {
             comparisons: vec![Comparison {
                 version: id("m/10"),
                 baseline: Version(2),
-                trial: Trial::Shadow,
+                beside: Beside::Shadow,
                 requests: 7,
                 skipped: 1,
                 kendall_tau: 0.5,

@@ -31,7 +31,7 @@ fn comparison(
     Some(Comparison {
         version: ModelId { name: model.clone(), version: tried.version },
         baseline: evidence.baseline.or(live)?,
-        trial: tried.trial,
+        beside: tried.beside,
         requests: evidence.requests,
         skipped: evidence.skipped,
         kendall_tau: evidence.kendall_tau.value,

@@ -20,14 +20,14 @@ use crate::{
 pub(super) type First<'a> = Result<(&'a StageTimes, Option<Arc<FirstScores>>), &'a RankError>;
 
 /// Notes how versions do, and has a share of the requests scored by two of them.
-pub(super) struct Trials {
+pub(super) struct Weighing {
     parts: Arc<EngineParts>,
     behind: OnceLock<Option<Behind>>,
     /// What users took of the orders of two versions.
     pub(super) rewards: Arc<Rewards>,
 }
 
-impl Trials {
+impl Weighing {
     /// Starts nothing yet.
     pub(super) fn new(parts: Arc<EngineParts>) -> Self {
         Self { parts, behind: OnceLock::new(), rewards: Arc::new(Rewards::new()) }
