@@ -436,7 +436,8 @@ BALLAST = 4 << 20
 
 def test_thirty_swaps_lose_nothing_and_leak_nothing(repository: Repository, log: Path) -> None:
     repository.say(f'[models.{swap.NAME}]\nload = "live"')
-    with serving(repository, log) as (server, client):
+    # A trial of each version would take most of the time, and is held against its own tests.
+    with serving(repository, log, QUICK | {"PODIUM_MODELS__TRIAL": "false"}) as (server, client):
         with load(server, callers=2) as told:
             readings = []
             for version in range(2, 2 + SWAPS):
