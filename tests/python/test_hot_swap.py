@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -453,8 +454,9 @@ def test_thirty_swaps_lose_nothing_and_leak_nothing(repository: Repository, log:
     settled, rest = readings[: SWAPS // 3], readings[SWAPS // 3 :]
     assert max(fds for fds, _, _ in rest) <= max(fds for fds, _, _ in settled) + 2
     assert max(threads for _, threads, _ in rest) <= max(threads for _, threads, _ in settled) + 2
-    growth = readings[-1][2] - max(kib for _, _, kib in settled)
-    assert growth < 5 * BALLAST / 1024, f"resident memory grew by {growth} KiB over {len(rest)} swaps"
+    # Allocators give and take tens of MiB from one swap to the next; versions that stay would be twice the bound.
+    first, last = (statistics.median(kib for _, _, kib in some) for some in (settled, rest[-len(settled) :]))
+    assert last - first < 10 * BALLAST / 1024, f"resident memory grew by {last - first} KiB over {len(rest)} swaps"
 
 
 def test_a_server_that_shall_not_look_does_not(repository: Repository, log: Path) -> None:
