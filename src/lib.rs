@@ -11,6 +11,7 @@ pub mod config;
 pub mod deadline;
 pub mod error_code;
 pub mod ids;
+pub mod observing;
 pub mod priority;
 pub mod ranking;
 pub mod repository;

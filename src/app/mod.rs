@@ -33,6 +33,7 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
+    observing::Observer,
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
@@ -138,6 +139,7 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
+            observer: Arc::new(Observer::new(&self.config.telemetry)),
         };
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {

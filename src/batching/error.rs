@@ -74,6 +74,18 @@ impl BatchError {
         }
     }
 
+    /// A word for machines.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::QueueFull { .. } => "QUEUE_FULL",
+            Self::TooLate { .. } => "DEADLINE_TOO_SHORT",
+            Self::ExpiredInQueue => "EXPIRED_IN_QUEUE",
+            Self::ExpiredInRun => "EXPIRED_IN_RUN",
+            Self::Stopped => "MODEL_STOPPING",
+            Self::Runtime(_) | Self::WrongLead { .. } | Self::Panicked(_) => "RUN_FAILED",
+        }
+    }
+
     /// When it is worth to ask again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

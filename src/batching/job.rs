@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    batching::{close::Closed, error::BatchError, running::Running, units::Units},
+    batching::{close::Closed, error::BatchError, note::BatchNote, running::Running, units::Units},
     deadline::Deadline,
     ids::CallerName,
+    telemetry::TraceContext,
     tensor::Tensor,
 };
+
+/// Batches that a job remembers; of one that is cut into more, the first ones.
+const MOST_NOTES: usize = 32;
 
 /// How urgent a job is: 1 is the highest, [`Priority::LOWEST`] the lowest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,27 +46,23 @@ pub struct Work {
     pub priority: Option<Priority>,
     /// Who asks.
     pub caller: CallerName,
+    /// What it is a part of.
+    pub trace: TraceContext,
 }
 
 impl Work {
     /// Work of nobody in particular, as urgent as other work.
     pub fn new(inputs: Vec<Tensor>, deadline: Deadline) -> Self {
-        Self { inputs, deadline, priority: None, caller: CallerName::default() }
+        let (caller, trace) = (CallerName::default(), TraceContext::default());
+        Self { inputs, deadline, priority: None, caller, trace }
     }
 }
 
-/// What came of a job.
-#[derive(Debug)]
-pub struct Ran {
-    /// The outputs in the order of the manifest.
-    pub outputs: Vec<Tensor>,
-    /// What the job went through.
-    pub trip: Trip,
-}
-
 /// What a job went through; of a job that was cut, sums of times and the last of its batches.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Trip {
+    /// When it came to the queue; none where it never did.
+    pub came: Option<Instant>,
     /// From its arrival to the start of its first batch.
     pub queued: Duration,
     /// Joining its batches' tensors.
@@ -75,6 +75,8 @@ pub struct Trip {
     pub batches: usize,
     /// The last of them.
     pub batch: Option<BatchFacts>,
+    /// What is noted of them; of very many, the first ones.
+    pub notes: Vec<Arc<BatchNote>>,
 }
 
 /// What is told of a batch.
@@ -132,15 +134,19 @@ pub(super) struct Job {
     pub(super) units: Units,
     pub(super) deadline: Deadline,
     pub(super) caller: CallerName,
+    pub(super) trace: TraceContext,
     pub(super) came: Instant,
     pub(super) key: Key,
     progress: Mutex<Progress>,
 }
 
+/// The way back to who waits: the outputs in the order of the manifest.
+pub(super) type Reply = oneshot::Sender<Result<Vec<Tensor>, BatchError>>;
+
 /// What has come of a job so far.
 #[derive(Debug)]
 pub(super) struct Progress {
-    reply: Option<oneshot::Sender<Result<Ran, BatchError>>>,
+    reply: Option<Reply>,
     outputs: Vec<Tensor>,
     left: usize,
     trip: Trip,
@@ -155,22 +161,18 @@ impl Progress {
 
 impl Job {
     /// A job that came at `came`; it has its place in the order once it is let in.
-    pub(super) fn new(
-        work: Work,
-        units: Units,
-        came: Instant,
-        reply: oneshot::Sender<Result<Ran, BatchError>>,
-    ) -> Self {
-        let Work { inputs, deadline, caller, .. } = work;
+    pub(super) fn new(work: Work, units: Units, came: Instant, reply: Reply) -> Self {
+        let Work { inputs, deadline, caller, trace, .. } = work;
         let progress = Progress {
             reply: Some(reply),
             outputs: Vec::new(),
             left: units.count(),
-            trip: Trip::default(),
+            trip: Trip { came: Some(came), ..Trip::default() },
             running: Vec::new(),
         };
         let key = Key::new(deadline.at(), 0);
-        Self { inputs, units, deadline, caller, came, key, progress: Mutex::new(progress) }
+        let progress = Mutex::new(progress);
+        Self { inputs, units, deadline, caller, trace, came, key, progress }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -183,7 +185,7 @@ impl Job {
     }
 
     /// Notes that a batch with some of its units starts; says whether anybody waits for it.
-    pub(super) fn start(&self, at: Instant, running: &Arc<Running>) -> bool {
+    pub(super) fn start(&self, at: Instant, running: &Arc<Running>, note: &Arc<BatchNote>) -> bool {
         let mut progress = self.progress();
         if !progress.wanted() {
             return false;
@@ -192,6 +194,9 @@ impl Job {
             progress.trip.queued = at.saturating_duration_since(self.came);
         }
         progress.trip.batches += 1;
+        if progress.trip.notes.len() < MOST_NOTES {
+            progress.trip.notes.push(Arc::clone(note));
+        }
         progress.running.push(Arc::clone(running));
         true
     }
@@ -204,6 +209,11 @@ impl Job {
             running.leave();
         }
         progress.trip.batches > 0
+    }
+
+    /// What it has been through; it is forgotten here.
+    pub(super) fn take_trip(&self) -> Trip {
+        std::mem::take(&mut self.progress().trip)
     }
 
     /// Answers with an error; what still runs of it is of no use.
@@ -240,7 +250,7 @@ impl Job {
             && let Some(reply) = progress.reply.take()
         {
             let outputs = std::mem::take(&mut progress.outputs);
-            let _ = reply.send(Ok(Ran { outputs, trip: progress.trip }));
+            let _ = reply.send(Ok(outputs));
         }
     }
 }

@@ -56,15 +56,15 @@ pub(super) fn start(
         thread::Builder::new().name(format!("{name}{role}")).spawn(work).map(drop)
     };
     let own = (Arc::clone(&names), Arc::clone(&shared));
-    spawn("-join", Box::new(move || join(number, &stages(&own), &spare, &hand_over)))?;
+    spawn("-join", Box::new(move || join(number, &stages(&own, number), &spare, &hand_over)))?;
     let own = (Arc::clone(&names), Arc::clone(&shared));
-    let run = move || run(instance, number, &stages(&own), (&ready, &answer));
+    let run = move || run(instance, number, &stages(&own, number), (&ready, &answer));
     spawn("", Box::new(run))?;
-    spawn("-part", Box::new(move || part(&stages(&(names, shared)), &ran, &free)))
+    spawn("-part", Box::new(move || part(&stages(&(names, shared), number), &ran, &free)))
 }
 
-fn stages((names, shared): &(Arc<[String]>, Arc<Shared>)) -> Stages<'_> {
-    Stages { names, shared }
+fn stages((names, shared): &(Arc<[String]>, Arc<Shared>), number: usize) -> Stages<'_> {
+    Stages { names, shared, number }
 }
 
 fn join(
@@ -89,7 +89,7 @@ fn run(
 ) {
     while let Ok((mut batch, mut outputs)) = ready.recv() {
         let turn = stages.shared.enter(number);
-        let outcome = stages.run(instance.as_mut(), &mut batch, &mut outputs);
+        let outcome = stages.run(instance.as_mut(), (&mut batch, turn.waited), &mut outputs);
         let (waited, size) = (turn.waited, batch.size);
         let ran = match outcome {
             Outcome::Ran(running, took) => Some((running, took)),

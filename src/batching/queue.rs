@@ -1,6 +1,6 @@
 //! The face of the batcher: one queue in front of a model's instances.
 
-use std::{sync::Arc, thread, time::Instant};
+use std::{collections::HashSet, sync::Arc, thread, time::Instant};
 
 use tokio::sync::oneshot;
 
@@ -9,7 +9,7 @@ use crate::{
         cost::CostTable,
         counters::BatchCounts,
         error::BatchError,
-        job::{Job, Priority, Ran, Work},
+        job::{Job, Priority, Trip, Work},
         layout::BatchLayout,
         options::BatchOptions,
         outlook::Outlook,
@@ -39,6 +39,8 @@ pub struct QueueSetup<'a> {
     pub options: &'a BatchOptions,
     /// What runs cost.
     pub cost: CostTable,
+    /// The lengths that each instance has run batches of.
+    pub warm: Vec<HashSet<usize>>,
     /// Whether the next batch's tensors are joined while one runs.
     pub pipelined: bool,
 }
@@ -61,9 +63,10 @@ impl ModelQueue {
         instances: Vec<Box<dyn ModelInstance>>,
         turns: &[Arc<Turns>],
     ) -> std::io::Result<Self> {
-        let QueueSetup { model, inputs, layout, options, cost, pipelined } = setup;
+        let QueueSetup { model, inputs, layout, options, cost, mut warm, pipelined } = setup;
         let count = instances.len();
-        let shared = Arc::new(Shared::new(model, layout, options, cost, (count, turns)));
+        warm.resize(count, HashSet::new());
+        let shared = Arc::new(Shared::new(model, layout, options, cost, (warm, turns)));
         let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
         let queue = Self { shared: Arc::clone(&shared), instances: count };
         for (number, instance) in instances.into_iter().enumerate() {
@@ -118,19 +121,27 @@ impl ModelQueue {
         self.shared.outlook(Instant::now(), &Asked { rows, deadline, priority, caller })
     }
 
-    /// Runs work in whichever batches take it; waits for the last of its units.
+    /// Runs work in whichever batches take it; waits for the last of its units, and gives the outputs in the order of the manifest.
     ///
     /// Dropping the future takes the work out of the queue, and ends the runs that nobody else waits for.
     ///
     /// # Errors
     /// [`BatchError`]: full, too late, expired in the queue or in the run, stopping, or failed.
-    pub async fn run(&self, work: Work) -> Result<Ran, BatchError> {
+    pub async fn run(&self, work: Work) -> Result<Vec<Tensor>, BatchError> {
+        self.run_noted(work, &mut Trip::default()).await
+    }
+
+    /// The same; `trip` tells what the work went through, whatever comes of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub async fn run_noted(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
         let (deadline, priority) = (work.deadline, work.priority);
         let units = Units::of(&self.shared.layout, &work.inputs, &self.shared.buckets);
         let job = self.shared.admit(now, Job::new(work, units, now, reply), priority)?;
-        let mut caller = Caller { shared: &self.shared, job: &job, waits: true };
+        let mut caller = Caller { shared: &self.shared, job: &job, waits: true, trip };
         match tokio::time::timeout_at(deadline.at().into(), answer).await {
             Ok(result) => {
                 caller.waits = false;
@@ -153,6 +164,7 @@ struct Caller<'a> {
     shared: &'a Shared,
     job: &'a Job,
     waits: bool,
+    trip: &'a mut Trip,
 }
 
 impl Caller<'_> {
@@ -169,6 +181,7 @@ impl Drop for Caller<'_> {
         if self.waits {
             self.leave();
         }
+        *self.trip = self.job.take_trip();
     }
 }
 
@@ -264,6 +277,7 @@ mod tests {
             layout,
             options: &options,
             cost,
+            warm: Vec::new(),
             pipelined: options.pipeline == Pipeline::On,
         };
         ModelQueue::start(setup, (0..instances).map(instance).collect(), turns)
@@ -274,8 +288,8 @@ mod tests {
         Work::new(vec![Tensor::floats(vec![values.len()], values.to_vec())], deadline)
     }
 
-    fn answered(result: Result<Ran, BatchError>) -> Vec<f32> {
-        result.map(|ran| ran.outputs[0].to_floats()).unwrap_or_default()
+    fn answered(result: Result<Vec<Tensor>, BatchError>) -> Vec<f32> {
+        result.map(|outputs| outputs[0].to_floats()).unwrap_or_default()
     }
 
     /// One thread an instance, and three.
@@ -389,7 +403,7 @@ mod tests {
         let queue = queue(options, 0.0)?;
         let attempts = (0..4).map(|_| queue.run(rows(&[50.0], 5000)));
         let results = join_all(attempts).await;
-        let refused = |r: &&Result<Ran, _>| matches!(r, Err(BatchError::QueueFull { .. }));
+        let refused = |r: &&Result<Vec<Tensor>, _>| matches!(r, Err(BatchError::QueueFull { .. }));
         assert!(results.iter().filter(refused).count() >= 2, "{results:?}");
         assert!(results.iter().any(Result::is_ok));
         Ok(())

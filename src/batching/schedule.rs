@@ -62,6 +62,8 @@ pub(super) struct Taken {
     pub(super) size: usize,
     /// Its units over those that would have filled it.
     pub(super) fill: f32,
+    /// How long its run will take, by what runs cost so far.
+    pub(super) expected: Duration,
 }
 
 /// Who asks for how much, and until when.
@@ -329,8 +331,10 @@ impl Schedule {
         let instance = &mut self.instances[number];
         instance.batches += 1;
         instance.size += size;
-        instance.free_at = Some(start + self.cost.predict(size));
+        let expected = self.cost.predict(size);
+        instance.free_at = Some(start + expected);
         Some(Taken {
+            expected,
             closed: if batch.hurried { Closed::Slack } else { closed },
             length: batch.length,
             size,

@@ -1,6 +1,7 @@
 //! What callers and instances of one model share: the schedule under its lock, and news of it.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -33,6 +34,10 @@ pub(super) struct Shared {
     pub(super) layout: BatchLayout,
     pub(super) buckets: Buckets,
     pub(super) counters: Counters,
+    /// The model and version.
+    pub(super) model: Arc<str>,
+    /// The buckets that each instance has run batches of.
+    warm: Vec<Mutex<HashSet<usize>>>,
     /// One for each device; instances go round over them.
     devices: Vec<DeviceAccount>,
     state: Mutex<State>,
@@ -46,13 +51,20 @@ impl Shared {
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
-        (instances, turns): (usize, &[Arc<Turns>]),
+        (warm, turns): (Vec<HashSet<usize>>, &[Arc<Turns>]),
     ) -> Self {
+        let instances = warm.len();
+        let buckets = Buckets::new(&options.length_buckets);
+        let warm_buckets = |lengths: &HashSet<usize>| {
+            lengths.iter().map(|length| buckets.bound(*length)).collect()
+        };
         let schedule = Schedule::new(model, &layout, options, cost, instances);
         Self {
             layout,
-            buckets: Buckets::new(&options.length_buckets),
             counters: Counters::default(),
+            model: model.into(),
+            warm: warm.iter().map(|lengths| Mutex::new(warm_buckets(lengths))).collect(),
+            buckets,
             devices: turns.iter().map(Turns::account).collect(),
             state: Mutex::new(State { schedule, closed: false, sleepers: Vec::new() }),
             news: (0..instances).map(|_| Condvar::new()).collect(),
@@ -101,6 +113,13 @@ impl Shared {
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.wake();
+    }
+
+    /// Notes that an instance runs a batch of that length; says whether it never did before.
+    pub(super) fn is_first_of_length(&self, number: usize, length: usize) -> bool {
+        let warm = self.warm.get(number).map(|warm| warm.lock());
+        let length = self.buckets.bound(length);
+        warm.is_some_and(|warm| warm.unwrap_or_else(PoisonError::into_inner).insert(length))
     }
 
     /// The account with the device of instance `number`.

@@ -16,7 +16,7 @@ use crate::{
         close::Decision,
         cost::{CostPoint, CostTable},
         error::BatchError,
-        job::{Job, Priority, Ran, Work},
+        job::{Job, Priority, Work},
         layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes},
         options::{BatchOptions, Pipeline},
         outlook::Outlook,
@@ -60,7 +60,7 @@ fn requests(most: usize) -> impl Strategy<Value = Vec<Request>> {
     prop::collection::vec(one.prop_map(request), 1..most)
 }
 
-type Reply = oneshot::Receiver<Result<Ran, BatchError>>;
+type Reply = oneshot::Receiver<Result<Vec<Tensor>, BatchError>>;
 
 /// What became of a request.
 struct Fate {

@@ -12,6 +12,7 @@ use crate::{
         counters::BatchCounts,
         error::BatchError,
         job::{BatchFacts, RanBatch},
+        note::{BatchEnd, BatchNote, BatchStart, Member},
         pack::{Packed, Part, pack},
         pending::Piece,
         running::Running,
@@ -46,6 +47,8 @@ pub(super) struct Assembled {
     pub(super) inputs: Joined,
     /// Its units times the length that they are padded to.
     pub(super) size: usize,
+    length: usize,
+    expected: Duration,
     facts: BatchFacts,
     packed: Packed,
     took: Duration,
@@ -62,6 +65,15 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// How that is noted.
+    fn end(&self) -> BatchEnd {
+        match self {
+            Self::Ran(..) => BatchEnd::Ran,
+            Self::Abandoned => BatchEnd::Abandoned,
+            Self::Failed(error) => BatchEnd::Failed(error.kind()),
+        }
+    }
+
     /// How long it ran.
     pub(super) fn ran(&self) -> Option<Duration> {
         match self {
@@ -76,18 +88,20 @@ pub(super) struct Stages<'a> {
     /// The graph's inputs in the order of the layout.
     pub(super) names: &'a [String],
     pub(super) shared: &'a Shared,
+    /// Which of the model's instances it is.
+    pub(super) number: usize,
 }
 
 impl Stages<'_> {
     /// Joins the tensors of a batch in `inputs`; jobs whose callers left are dropped.
     pub(super) fn assemble(&self, taken: Taken, inputs: Joined) -> Assembled {
         let begun = Instant::now();
-        let Taken { mut pieces, closed, length, size, fill } = taken;
+        let Taken { mut pieces, closed, length, size, fill, expected } = taken;
         pieces.retain(|piece| piece.job.wanted());
         let units = pieces.iter().map(|piece| piece.units.len()).sum();
         let facts = BatchFacts { units, jobs: pieces.len(), fill, padding: 0.0, closed };
         let (packed, took) = (Packed::default(), Duration::ZERO);
-        let mut batch = Assembled { pieces, inputs, size, facts, packed, took };
+        let mut batch = Assembled { pieces, inputs, size, length, expected, facts, packed, took };
         let layout = &self.shared.layout;
         batch.packed = match as_it_came(&batch.pieces) {
             Some(inputs) => Packed::of(layout, inputs),
@@ -108,20 +122,21 @@ impl Stages<'_> {
         batch
     }
 
-    /// Runs a batch; `outputs` are written over.
+    /// Runs a batch that waited so long for its turn; `outputs` are written over.
     pub(super) fn run(
         &self,
         instance: &mut dyn ModelInstance,
-        batch: &mut Assembled,
+        (batch, waited): (&mut Assembled, Duration),
         outputs: &mut Vec<Tensor>,
     ) -> Outcome {
         let begun = Instant::now();
         let running = Arc::new(Running::new(batch.pieces.len()));
+        let note = self.note(batch, waited, begun);
         for Piece { job, .. } in &batch.pieces {
             if job.deadline.expired(begun) {
                 job.fail(BatchError::ExpiredInQueue);
             }
-            if !job.start(begun.checked_sub(batch.took).unwrap_or(begun), &running) {
+            if !job.start(begun.checked_sub(batch.took).unwrap_or(begun), &running, &note) {
                 running.leave();
             }
         }
@@ -131,17 +146,43 @@ impl Stages<'_> {
             guarded(instance, &named(self.names, inputs), blocks.as_mut(), outputs)
         });
         running.over();
-        let ran = begun.elapsed();
-        match result {
-            None => return Outcome::Abandoned,
-            Some(Err(error)) => return Outcome::Failed(error),
-            Some(Ok(())) => {}
-        }
-        self.count(batch);
-        match check_outputs(&self.shared.layout, &parts_of(&batch.pieces), outputs) {
-            Ok(()) => Outcome::Ran(running, ran),
-            Err(wrong) => Outcome::Failed(wrong.into()),
-        }
+        let outcome = match result {
+            None => Outcome::Abandoned,
+            Some(Err(error)) => Outcome::Failed(error),
+            Some(Ok(())) => {
+                let ran = begun.elapsed();
+                self.count(batch);
+                match check_outputs(&self.shared.layout, &parts_of(&batch.pieces), outputs) {
+                    Ok(()) => Outcome::Ran(running, ran),
+                    Err(wrong) => Outcome::Failed(wrong.into()),
+                }
+            }
+        };
+        note.over(outcome.end());
+        outcome
+    }
+
+    fn note(&self, batch: &Assembled, waited: Duration, begun: Instant) -> Arc<BatchNote> {
+        let member = |Piece { job, units }: &Piece| Member {
+            trace: job.trace,
+            units: units.len(),
+            length: job.units.longest(units),
+        };
+        let copied = batch.inputs.blocks.is_some() || as_it_came(&batch.pieces).is_none();
+        Arc::new(BatchNote::new(BatchStart {
+            model: Arc::clone(&self.shared.model),
+            instance: self.number,
+            facts: batch.facts,
+            length: batch.length,
+            size: batch.size,
+            copies: if copied { self.names.len() } else { 0 },
+            members: batch.pieces.iter().map(member).collect(),
+            waited,
+            assembled: batch.took,
+            begun,
+            expected: batch.expected,
+            is_cold: self.shared.is_first_of_length(self.number, batch.length),
+        }))
     }
 
     fn count(&self, batch: &Assembled) {
@@ -186,9 +227,10 @@ impl Stages<'_> {
             let length = piece.job.units.longest(&piece.units);
             let BatchFacts { closed, fill, .. } = batch.facts;
             let size = piece.units.len() * length;
-            let taken = Taken { pieces: vec![piece.clone()], closed, length, size, fill };
+            let pieces = vec![piece.clone()];
+            let taken = Taken { pieces, closed, length, size, fill, expected: Duration::ZERO };
             let mut alone = self.assemble(taken, Joined::default());
-            match self.run(instance, &mut alone, outputs) {
+            match self.run(instance, (&mut alone, Duration::ZERO), outputs) {
                 Outcome::Ran(running, ran) => self.scatter(&alone, (&running, ran), outputs),
                 Outcome::Failed(error) => piece.job.fail(error),
                 Outcome::Abandoned => {}

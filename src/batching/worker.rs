@@ -15,12 +15,12 @@ pub(super) fn serve(
     names: &[String],
     shared: &Shared,
 ) {
-    let stages = Stages { names, shared };
+    let stages = Stages { names, shared, number };
     // The tensors of the last batch, whose memory the next one uses.
     let (mut inputs, mut outputs) = (Joined::of(instance.as_ref()), Vec::new());
     while let Some((taken, turn)) = shared.next(number) {
         let mut batch = stages.assemble(taken, inputs);
-        let outcome = stages.run(instance.as_mut(), &mut batch, &mut outputs);
+        let outcome = stages.run(instance.as_mut(), (&mut batch, turn.waited), &mut outputs);
         let ran = outcome.ran().map(|ran| (turn.waited, ran));
         match outcome {
             Outcome::Ran(running, ran) => stages.scatter(&batch, (&running, ran), &outputs),

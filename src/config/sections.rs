@@ -8,7 +8,7 @@ use crate::{
     batching::BatchOptions,
     repository::BatchingSpec,
     runtime::{CudaOptions, DeviceChoice, PackedInputs},
-    telemetry::LogOptions,
+    telemetry::{LogOptions, TelemetryOptions},
     transport::{Limits, ServerOptions},
     users::UsersOptions,
 };
@@ -33,6 +33,8 @@ pub struct Config {
     pub runtime: RuntimeSection,
     /// The log.
     pub log: LogOptions,
+    /// Traces, metrics, and who gets them.
+    pub telemetry: TelemetryOptions,
 }
 
 /// Which models are served.

@@ -19,15 +19,15 @@ use crate::{
         blame::{Blame, blame},
         error::RankError,
         models::Ranker,
+        notes::UserNotes,
         parts::EngineParts,
         request::RankRequest,
-        response::StageTimes,
         rewards::Rewards,
         scoring::{by_position, inputs, scored, work_behind},
-        user_side::{UserDesk, UserSide},
+        user_side::{Flights, UserDesk, UserSide},
     },
     serving::{Outcome, Pair, Side, Tally},
-    users::SingleFlight,
+    telemetry::TraceContext,
 };
 
 /// Requests that may wait; one more is skipped.
@@ -91,7 +91,7 @@ impl Behind {
             if let Err(error) = rustix::process::nice(NICENESS) {
                 tracing::debug!(%error, "the thread behind answers is as important as they are");
             }
-            let flights = SingleFlight::default();
+            let flights = Flights::default();
             let with = Scoring { parts: &parts, flights: &flights, rewards: &rewards };
             let work = ReceiverStream::new(waiting)
                 .for_each_concurrent(AT_ONCE, |second| weigh(with, second));
@@ -110,7 +110,7 @@ impl Behind {
 #[derive(Clone, Copy)]
 struct Scoring<'a> {
     parts: &'a EngineParts,
-    flights: &'a SingleFlight<RankError>,
+    flights: &'a Flights,
     rewards: &'a Rewards,
 }
 
@@ -176,12 +176,14 @@ async fn score(
 ) -> Result<(Vec<(u32, f32)>, Duration), RankError> {
     let Second { request, second: ranker, .. } = second;
     let deadline = Deadline::after(Instant::now(), TIMEOUT);
-    let desk = UserDesk {
+    let mut desk = UserDesk {
         parts,
         flights,
         deadline,
         priority: Some(Priority(Priority::LOWEST)),
         keeps: false,
+        trace: TraceContext::default(),
+        notes: &mut UserNotes::default(),
     };
     let known = second.first_scores.as_ref().filter(|_| sees_alike(&second.first, ranker));
     let computed;
@@ -193,17 +195,16 @@ async fn score(
         }
     };
     let located = ranker.locate(&request.candidates.ids);
-    let mut times = StageTimes::default();
     let begun = Instant::now();
     let inputs = inputs(ranker, (request, &located), user, deadline)?;
-    times.features = begun.elapsed();
+    let features = begun.elapsed();
     if located.scored.is_empty() {
-        return Ok((Vec::new(), times.features));
+        return Ok((Vec::new(), features));
     }
-    let ran = ranker.handle.run(work_behind(inputs, deadline)).await?;
-    times.batch = ran.trip;
-    let (items, _) = scored(ranker, ran, &located)?;
-    Ok((by_position(&items), time_to_score(&times)))
+    let mut trip = Trip::default();
+    let outputs = ranker.handle.run_noted(work_behind(inputs, deadline), &mut trip).await?;
+    let (items, _) = scored(ranker, outputs, &located)?;
+    Ok((by_position(&items), time_to_score(features, &trip)))
 }
 
 /// Whether the shopper is the same for both.
@@ -213,7 +214,6 @@ fn sees_alike(one: &Ranker, other: &Ranker) -> bool {
 }
 
 /// What a version itself took: neither waiting nor the shopper, whose embedding may be at hand for one of the two alone.
-pub(super) fn time_to_score(times: &StageTimes) -> Duration {
-    let Trip { assembled, ran, scattered, .. } = times.batch;
-    times.features + assembled + ran + scattered
+pub(super) fn time_to_score(features: Duration, trip: &Trip) -> Duration {
+    features + trip.assembled + trip.ran + trip.scattered
 }

@@ -11,25 +11,26 @@ use crate::{
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
+        notes::Notes,
         order::{Ordered, order},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
-        response::{Ranking, StageTimes},
+        response::Ranking,
         scoring::inputs,
-        user_side::{UserDesk, UserSide, user_side},
+        user_side::{Flights, UserDesk, UserSide, user_side},
         user_view::{UserView, user_view},
         warm::{WarmProgress, WhomToWarm, warm},
         weighing::Weighing,
     },
     serving::{Asker, Chosen, Comparison, Registry, Selector, comparisons},
     tensor::Tensor,
-    users::{Erased, RecordCounts, SingleFlight, UserEvents, UserStore},
+    users::{Erased, RecordCounts, UserEvents, UserStore},
 };
 
 /// Ranks requests.
 pub struct Engine {
     parts: Arc<EngineParts>,
-    flights: SingleFlight<RankError>,
+    flights: Flights,
     weighing: Weighing,
 }
 
@@ -38,10 +39,10 @@ impl Engine {
     pub fn new(parts: EngineParts) -> Self {
         let parts = Arc::new(parts);
         let weighing = Weighing::new(Arc::clone(&parts));
-        Self { parts, flights: SingleFlight::default(), weighing }
+        Self { parts, flights: Flights::default(), weighing }
     }
 
-    /// Orders the candidates of one request; behind the answer another version may be asked as well, to be compared.
+    /// Orders the candidates of one request, and notes what it goes through; behind the answer another version may be asked as well, to be compared.
     ///
     /// # Errors
     /// [`RankError`], whose code says whose fault it is.
@@ -49,16 +50,20 @@ impl Engine {
         &self,
         request: &Arc<RankRequest>,
         deadline: Deadline,
+        notes: &mut Notes,
     ) -> Result<Ranking, RankError> {
+        notes.candidates = request.candidates.ids.len();
         if deadline.expired(Instant::now()) {
             return Err(RankError::Expired(Stage::Arrival));
         }
         let Chosen { model, traffic } = self.choose(request)?;
         let ranker = as_ranker(&model)?;
-        let ordered = self.order(ranker, request, (deadline, traffic.is_some())).await;
+        notes.model = Some(ranker.id().clone());
+        notes.is_split = traffic.is_some();
+        let ordered = self.order(ranker, request, (deadline, traffic.is_some()), notes).await;
         if let Some(traffic) = traffic {
             let first = ordered.as_ref();
-            let first = first.map(|(ranking, scores)| (&ranking.times, scores.clone()));
+            let first = first.map(|(_, scores)| (&*notes, scores.clone()));
             self.weighing.weigh(&traffic, (ranker, request), &first);
         }
         let (ranking, _) = ordered?;
@@ -72,13 +77,13 @@ impl Engine {
         ranker: &Arc<Ranker>,
         request: &RankRequest,
         (deadline, is_compared): (Deadline, bool),
+        notes: &mut Notes,
     ) -> Result<Ordered, RankError> {
         let located = ranker.locate(&request.candidates.ids);
         let located = in_time(ranker, located, request, deadline)?;
-        let begun = Instant::now();
-        let user = self.user_side(ranker, request, deadline).await?;
-        let times = StageTimes { user: begun.elapsed(), ..StageTimes::default() };
-        order(ranker, (request, located), user, (deadline, is_compared), times).await
+        (notes.scored, notes.missing) = (located.scored.len(), located.missing.len());
+        let user = self.user_side(ranker, request, deadline, notes).await?;
+        order(ranker, (request, located), user, (deadline, is_compared), notes).await
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.
@@ -92,7 +97,7 @@ impl Engine {
     ) -> Result<Vec<Tensor>, RankError> {
         let ranker = self.ranker(&request.model)?;
         let located = ranker.locate(&request.candidates.ids);
-        let user = self.user_side(&ranker, request, deadline).await?;
+        let user = self.user_side(&ranker, request, deadline, &mut Notes::default()).await?;
         inputs(&ranker, (request, &located), &user, deadline)
     }
 
@@ -101,10 +106,17 @@ impl Engine {
         ranker: &Ranker,
         request: &RankRequest,
         deadline: Deadline,
+        notes: &mut Notes,
     ) -> Result<UserSide, RankError> {
-        let (parts, flights) = (&self.parts, &self.flights);
-        let desk = UserDesk { parts, flights, deadline, priority: None, keeps: true };
-        user_side(&desk, ranker, request).await
+        let (parts, flights, trace) = (&self.parts, &self.flights, notes.trace);
+        let notes = &mut notes.user;
+        notes.step.begin();
+        let mut desk =
+            UserDesk { parts, flights, deadline, priority: None, keeps: true, trace, notes };
+        let side = user_side(&mut desk, ranker, request).await?;
+        notes.step.end();
+        (notes.state, notes.age) = (Some(side.state), side.age);
+        Ok(side)
     }
 
     /// The version that answers a request, by the model's traffic.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    batching::{Priority, Work},
+    batching::{Priority, Trip, Work},
     catalogue::Catalogue,
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -18,6 +18,7 @@ use crate::{
     },
     repository::{Bundle, DimSpec, Fault, Role, UnknownItems},
     serving::{ModelHandle, ServingError},
+    telemetry::TraceContext,
     texts::Texts,
     users::{Embedding, Event},
 };
@@ -127,12 +128,27 @@ impl Encoder {
         deadline: Deadline,
         priority: Option<Priority>,
     ) -> Result<Embedding, RankError> {
+        let trace = TraceContext::default();
+        self.encode_noted(events, deadline, (priority, trace), &mut Trip::default()).await
+    }
+
+    /// The same; `trip` tells what the run went through, whatever comes of it.
+    ///
+    /// # Errors
+    /// Those of [`Self::encode`].
+    pub(super) async fn encode_noted(
+        &self,
+        events: &[Event],
+        deadline: Deadline,
+        (priority, trace): (Option<Priority>, TraceContext),
+        trip: &mut Trip,
+    ) -> Result<Embedding, RankError> {
         let recent = &events[events.len().saturating_sub(self.max_length)..];
         let catalogue = self.catalogue.as_ref();
         let inputs = self.inputs.iter().map(|input| input.tensor(recent, catalogue)).collect();
-        let work = Work { inputs, deadline, priority, caller: CallerName::default() };
-        let ran = self.handle.run(work).await?;
-        let values = ran.outputs.into_iter().next().map(|t| t.into_floats()).unwrap_or_default();
+        let work = Work { inputs, deadline, priority, caller: CallerName::default(), trace };
+        let outputs = self.handle.run_noted(work, trip).await?;
+        let values = outputs.into_iter().next().map(|t| t.into_floats()).unwrap_or_default();
         let bad = |wrong| RankError::BadOutput {
             model: self.id().to_string(),
             output: self.handle.manifest().output_names().join(", "),

@@ -10,8 +10,9 @@ use crate::{
         error::{RankError, Stage},
         in_time::first_by_prior,
         models::{Located, Ranker},
+        notes::Notes,
         request::RankRequest,
-        response::{Degraded, Head, Ranking, Scored, StageTimes},
+        response::{Degraded, Head, Ranking, Scored},
         scoring::{by_position, inputs, scored, work},
         select::best,
         user_side::UserSide,
@@ -21,25 +22,23 @@ use crate::{
 /// An answer, and what a second version is compared with, where one may be asked.
 pub(super) type Ordered = (Ranking, Option<Arc<FirstScores>>);
 
-/// Builds a ranker's inputs, has them run, and orders the candidates; `times` has what was spent before.
+/// Builds a ranker's inputs, has them run, and orders the candidates.
 pub(super) async fn order(
     ranker: &Ranker,
     (request, mut located): (&RankRequest, Located),
     user: UserSide,
     (deadline, is_compared): (Deadline, bool),
-    mut times: StageTimes,
+    notes: &mut Notes,
 ) -> Result<Ordered, RankError> {
-    let begun = Instant::now();
+    notes.features.begin();
     let inputs = inputs(ranker, (request, &located), &user, deadline)?;
-    times.features = begun.elapsed();
+    notes.features.end();
 
     let (mut items, mut further_heads) = (Vec::new(), Vec::new());
     if !located.scored.is_empty() {
-        match ranker.handle.run(work(request, inputs, deadline)).await {
-            Ok(ran) => {
-                times.batch = ran.trip;
-                (items, further_heads) = scored(ranker, ran, &located)?;
-            }
+        let work = work(request, inputs, (deadline, notes.trace));
+        match ranker.handle.run_noted(work, &mut notes.trip).await {
+            Ok(outputs) => (items, further_heads) = scored(ranker, outputs, &located)?,
             Err(BatchError::TooLate { .. } | BatchError::QueueFull { .. })
                 if request.allow_partial =>
             {
@@ -49,16 +48,18 @@ pub(super) async fn order(
         }
     }
 
-    let begun = Instant::now();
-    if deadline.expired(begun) {
+    notes.select.begin();
+    if deadline.expired(Instant::now()) {
         return Err(RankError::Expired(Stage::Run));
     }
     let first = is_compared
         .then(|| Arc::new(FirstScores { scores: by_position(&items), user: user.clone() }));
     items.extend(unscored(&located));
     let items = best(items, &request.candidates.prior_scores, request.top_k);
-    times.select = begun.elapsed();
-    Ok((answer(ranker, (items, further_heads), located, user, times), first))
+    notes.select.end();
+    let answer = answer(ranker, (items, further_heads), located, user);
+    notes.degraded.clone_from(&answer.degraded);
+    Ok((answer, first))
 }
 
 /// The candidates that the model is not asked about.
@@ -74,7 +75,6 @@ fn answer(
     (items, further_heads): (Vec<Scored>, Vec<Head>),
     located: Located,
     user: UserSide,
-    times: StageTimes,
 ) -> Ranking {
     let missing = (!located.missing.is_empty()).then_some(Degraded::ItemsMissing);
     let partly = (!located.left_out.is_empty()).then_some(Degraded::PartlyScored);
@@ -87,6 +87,5 @@ fn answer(
         user_age: user.age,
         degraded: missing.into_iter().chain(user.degraded).chain(partly).collect(),
         missing: located.missing,
-        times,
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     deadline::Deadline,
     error_code::ErrorCode,
     ranking::{
-        error::RankError, models::Ranker, order::order, recent::without_who_asked,
-        request::RankRequest, response::StageTimes, user_side::user_side_alone,
+        error::RankError, models::Ranker, notes::Notes, order::order, recent::without_who_asked,
+        request::RankRequest, user_side::user_side_alone,
     },
 };
 
@@ -58,7 +58,7 @@ async fn replay_one(
     let request = without_who_asked(request);
     let user = user_side_alone(ranker, &request.user, deadline).await?;
     let located = ranker.locate(&request.candidates.ids);
-    order(ranker, (&request, located), user, (deadline, false), StageTimes::default())
+    order(ranker, (&request, located), user, (deadline, false), &mut Notes::default())
         .await
         .map(drop)
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{batching::Trip, ids::ModelId};
+use crate::ids::ModelId;
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -23,8 +23,6 @@ pub struct Ranking {
     pub degraded: Vec<Degraded>,
     /// Positions of the candidates that the catalogue does not know.
     pub missing: Vec<u32>,
-    /// Time spent.
-    pub times: StageTimes,
 }
 
 /// One item in its place.
@@ -77,17 +75,4 @@ pub enum Degraded {
     PartlyScored,
     /// The user store did not answer in time.
     UserStoreUnavailable,
-}
-
-/// Time spent, stage by stage.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StageTimes {
-    /// Getting the user's side.
-    pub user: Duration,
-    /// Building the inputs.
-    pub features: Duration,
-    /// The way through the batcher.
-    pub batch: Trip,
-    /// Sorting and cutting.
-    pub select: Duration,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    batching::{Priority, Ran, Work},
+    batching::{Priority, Work},
     deadline::Deadline,
     ids::CallerName,
     ranking::{
@@ -17,6 +17,7 @@ use crate::{
         select::head_values,
         user_side::UserSide,
     },
+    telemetry::TraceContext,
     tensor::Tensor,
 };
 
@@ -52,27 +53,31 @@ fn aside<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
 }
 
 /// What is run for a request.
-pub(super) fn work(request: &RankRequest, inputs: Vec<Tensor>, deadline: Deadline) -> Work {
+pub(super) fn work(
+    request: &RankRequest,
+    inputs: Vec<Tensor>,
+    (deadline, trace): (Deadline, TraceContext),
+) -> Work {
     let (priority, caller) = (request.priority, request.caller.clone());
-    Work { inputs, deadline, priority, caller }
+    Work { inputs, deadline, priority, caller, trace }
 }
 
 /// What is run where nobody waits for it.
 pub(super) fn work_behind(inputs: Vec<Tensor>, deadline: Deadline) -> Work {
     let priority = Some(Priority(Priority::LOWEST));
     let caller = CallerName::parse("podium:behind").unwrap_or_default();
-    Work { inputs, deadline, priority, caller }
+    Work { inputs, deadline, priority, caller, trace: TraceContext::default() }
 }
 
 /// The scored candidates, and the values of the heads beside the one that ranks.
 pub(super) fn scored(
     ranker: &Ranker,
-    ran: Ran,
+    outputs: Vec<Tensor>,
     located: &Located,
 ) -> Result<(Vec<Scored>, Vec<Head>), RankError> {
     let count = located.scored.len();
     let specs = &ranker.handle.manifest().outputs;
-    let mut heads = specs.iter().zip(ran.outputs).map(|(spec, output)| {
+    let mut heads = specs.iter().zip(outputs).map(|(spec, output)| {
         head_values(spec, output, count).map_err(|wrong| RankError::BadOutput {
             model: ranker.id().to_string(),
             output: spec.name.clone(),

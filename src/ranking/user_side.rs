@@ -8,15 +8,17 @@ use std::{
 use futures::FutureExt;
 
 use crate::{
-    batching::Priority,
+    batching::{Priority, Trip},
     deadline::Deadline,
     ranking::{
         error::{RankError, Stage},
         models::{Encoder, Ranker},
+        notes::UserNotes,
         parts::EngineParts,
         request::{InlineEmbedding, RankRequest, User},
         response::{Degraded, UserState},
     },
+    telemetry::TraceContext,
     users::{
         Claim, Embedding, Event, History, SingleFlight, Source, StoredEmbedding, UserKey,
         UserRecord, WhenStale,
@@ -49,20 +51,37 @@ impl UserSide {
     }
 }
 
+/// What a computation gave to all who waited for it.
+#[derive(Debug, Clone)]
+pub(super) struct Computed {
+    embedding: StoredEmbedding,
+    /// The request that had begun it.
+    begun_by: TraceContext,
+    /// What the encoder's run went through; nothing where another server ran it.
+    trip: Arc<Trip>,
+}
+
+/// The computations in flight.
+pub(super) type Flights = SingleFlight<Computed, RankError>;
+
 /// What readings and computations are made with.
 pub(super) struct UserDesk<'a> {
     pub(super) parts: &'a EngineParts,
-    pub(super) flights: &'a SingleFlight<RankError>,
+    pub(super) flights: &'a Flights,
     pub(super) deadline: Deadline,
     /// How urgent a computation is that begins here; none: as the encoder's configuration says.
     pub(super) priority: Option<Priority>,
     /// Whether what is computed is shared and stored; if not, the store is only read.
     pub(super) keeps: bool,
+    /// What it is a part of.
+    pub(super) trace: TraceContext,
+    /// Where what is done is noted.
+    pub(super) notes: &'a mut UserNotes,
 }
 
 /// Reads, encodes and keeps; an error where the request wants no order for an unknown shopper and this is one.
 pub(super) async fn user_side(
-    desk: &UserDesk<'_>,
+    desk: &mut UserDesk<'_>,
     ranker: &Ranker,
     request: &RankRequest,
 ) -> Result<UserSide, RankError> {
@@ -108,7 +127,11 @@ pub(super) fn user_side_at_once(ranker: &Ranker, user: &User) -> Result<UserSide
 
 impl UserDesk<'_> {
     /// Reads and encodes.
-    pub(super) async fn find(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    pub(super) async fn find(
+        &mut self,
+        ranker: &Ranker,
+        user: &User,
+    ) -> Result<UserSide, RankError> {
         let Some(encoder) = &ranker.encoder else {
             check_no_embedding(ranker, user)?;
             return match ranker.has_user_side() {
@@ -127,7 +150,7 @@ impl UserDesk<'_> {
             return Ok(UserSide::of(embedding, history, UserState::Inline));
         }
         if let Some(history) = inline {
-            let attempt = encoder.encode(&history, self.patience(), None).await;
+            let attempt = self.encode(encoder, &history, None).await;
             let attempt =
                 attempt.map(|values| UserSide::of(values, Arc::clone(&history), UserState::Inline));
             return self.or_default(attempt, encoder, history);
@@ -139,7 +162,7 @@ impl UserDesk<'_> {
     }
 
     /// The user of a model that reads the events themselves.
-    async fn history_alone(&self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
+    async fn history_alone(&mut self, ranker: &Ranker, user: &User) -> Result<UserSide, RankError> {
         let side = |history, state| UserSide::of(Embedding::default(), history, state);
         if let Some(history) = inline_history(user) {
             return Ok(side(history, UserState::Inline));
@@ -155,7 +178,7 @@ impl UserDesk<'_> {
 
     /// The user as the store knows them: the stored embedding, or one that is computed now, or the default one.
     async fn recorded(
-        &self,
+        &mut self,
         ranker: &Ranker,
         encoder: &Arc<Encoder>,
         user: &User,
@@ -185,7 +208,8 @@ impl UserDesk<'_> {
                 let key = key_of(ranker, user);
                 if serve {
                     if options.when_stale == WhenStale::Refresh && self.keeps {
-                        tokio::spawn(self.flight(encoder, key, record).map(drop));
+                        let apart = TraceContext::default();
+                        tokio::spawn(self.flight(encoder, key, record, apart).map(drop));
                     }
                     return Ok(UserSide::stored(old, history, UserState::Stale));
                 }
@@ -201,16 +225,35 @@ impl UserDesk<'_> {
         }
     }
 
-    async fn read(&self, ranker: &Ranker, user: &User) -> Result<UserRecord, RankError> {
+    async fn read(&mut self, ranker: &Ranker, user: &User) -> Result<UserRecord, RankError> {
         if user.id.is_empty() {
             return Ok(UserRecord::default());
         }
         let patience = self.deadline.remaining(Instant::now()) / 4;
+        self.notes.read.begin();
         let record = self.parts.users.read(&key_of(ranker, user), patience).await;
+        self.notes.read.end();
+        self.notes.source = Some(record.source);
         match self.expired() {
             true => Err(RankError::Expired(Stage::User)),
             false => Ok(record),
         }
+    }
+
+    /// Runs the encoder for this request alone.
+    async fn encode(
+        &mut self,
+        encoder: &Encoder,
+        history: &History,
+        priority: Option<Priority>,
+    ) -> Result<Embedding, RankError> {
+        self.notes.encode.begin();
+        let (patience, who) = (self.patience(), (priority, self.trace));
+        let mut trip = Trip::default();
+        let values = encoder.encode_noted(history, patience, who, &mut trip).await;
+        self.notes.encode.end();
+        self.notes.trip = Arc::new(trip);
+        values
     }
 
     /// How long this request waits for the encoder: three quarters of what is left, so that the ranker still has its turn.
@@ -225,7 +268,7 @@ impl UserDesk<'_> {
 
     /// Waits for an embedding that holds all events of the record, which is then kept for later requests.
     pub(super) async fn compute(
-        &self,
+        &mut self,
         encoder: &Arc<Encoder>,
         key: UserKey,
         record: UserRecord,
@@ -233,15 +276,20 @@ impl UserDesk<'_> {
         let (until, mark) = (self.patience().at(), record.mark);
         if !self.keeps {
             let history = known(record.history);
-            let values = encoder.encode(&history, self.patience(), self.priority).await?;
+            let values = self.encode(encoder, &history, self.priority).await?;
             return Ok(StoredEmbedding::new(values, mark));
         }
+        self.notes.encode.begin();
         loop {
-            let flight = self.flight(encoder, key.clone(), record.clone());
-            let embedding = match tokio::time::timeout_at(until.into(), flight).await {
+            let flight = self.flight(encoder, key.clone(), record.clone(), self.trace);
+            let computed = match tokio::time::timeout_at(until.into(), flight).await {
                 Ok(result) => result.map_err(RankError::Shared)?,
                 Err(_) => return Err(RankError::Expired(Stage::User)),
             };
+            self.notes.encode.end();
+            self.notes.trip = computed.trip;
+            self.notes.joined = (computed.begun_by != self.trace).then_some(computed.begun_by);
+            let embedding = computed.embedding;
             // A flight that began before the last events gives an embedding without them.
             if embedding.folded.born == mark.born && embedding.folded.count >= mark.count {
                 return Ok(embedding);
@@ -255,21 +303,23 @@ impl UserDesk<'_> {
         encoder: &Arc<Encoder>,
         key: UserKey,
         record: UserRecord,
-    ) -> impl Future<Output = Result<StoredEmbedding, Arc<RankError>>> + Send + 'static {
+        begun_by: TraceContext,
+    ) -> impl Future<Output = Result<Computed, Arc<RankError>>> + Send + 'static {
         let (encoder, users) = (Arc::clone(encoder), Arc::clone(&self.parts.users));
         let (timeout, priority) = (self.parts.options.encode_timeout, self.priority);
         self.flights.join(key.clone(), || {
             async move {
                 let deadline = Deadline::after(Instant::now(), timeout);
                 if let Claim::Theirs(embedding) = users.claim(&key, &record).await {
-                    return Ok(embedding);
+                    return Ok(Computed { embedding, begun_by, trip: Arc::default() });
                 }
                 let history = known(record.history);
-                let values = encoder.encode(&history, deadline, priority).await;
+                let (who, mut trip) = ((priority, begun_by), Trip::default());
+                let values = encoder.encode_noted(&history, deadline, who, &mut trip).await;
                 let values = values.map_err(Arc::new)?;
                 let embedding = StoredEmbedding::new(values, record.mark);
                 users.keep(key, embedding.clone());
-                Ok(embedding)
+                Ok(Computed { embedding, begun_by, trip: Arc::new(trip) })
             }
             .boxed()
         })

@@ -7,8 +7,14 @@ use futures::{Stream, StreamExt, stream};
 use crate::{
     batching::Priority,
     deadline::Deadline,
-    ranking::{error::RankError, models::Encoder, parts::EngineParts, user_side::UserDesk},
-    users::{SingleFlight, Source, UserKey},
+    ranking::{
+        models::Encoder,
+        notes::UserNotes,
+        parts::EngineParts,
+        user_side::{Flights, UserDesk},
+    },
+    telemetry::TraceContext,
+    users::{Source, UserKey},
 };
 
 /// Users that are worked on at once.
@@ -70,7 +76,7 @@ enum Outcome {
 /// It goes on as long as somebody asks for the next word.
 pub(super) fn warm<'a>(
     parts: &'a EngineParts,
-    flights: &'a SingleFlight<RankError>,
+    flights: &'a Flights,
     encoder: Arc<Encoder>,
     users: Vec<Arc<str>>,
 ) -> impl Stream<Item = WarmProgress> + Send + 'a {
@@ -89,7 +95,7 @@ pub(super) fn warm<'a>(
 
 async fn warm_one(
     parts: &EngineParts,
-    flights: &SingleFlight<RankError>,
+    flights: &Flights,
     encoder: &Arc<Encoder>,
     user: Arc<str>,
 ) -> Outcome {
@@ -107,7 +113,8 @@ async fn warm_one(
     // A run may take `encode_timeout`, and an earlier one may have to be waited for.
     let deadline = Deadline::after(Instant::now(), parts.options.encode_timeout * 3);
     let priority = Some(Priority(Priority::LOWEST));
-    let desk = UserDesk { parts, flights, deadline, priority, keeps: true };
+    let (trace, notes) = (TraceContext::default(), &mut UserNotes::default());
+    let mut desk = UserDesk { parts, flights, deadline, priority, keeps: true, trace, notes };
     match desk.compute(encoder, key, record).await {
         Ok(_) => Outcome::Computed,
         Err(error) => {

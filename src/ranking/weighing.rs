@@ -8,16 +8,16 @@ use crate::{
         blame::{Blame, blame},
         error::RankError,
         models::{Model, Ranker},
+        notes::Notes,
         parts::EngineParts,
         request::RankRequest,
-        response::StageTimes,
         rewards::Rewards,
     },
     serving::{Outcome, Selector, Side, Traffic, Tried},
 };
 
 /// What came of a request at the version that answered it.
-pub(super) type First<'a> = Result<(&'a StageTimes, Option<Arc<FirstScores>>), &'a RankError>;
+pub(super) type First<'a> = Result<(&'a Notes, Option<Arc<FirstScores>>), &'a RankError>;
 
 /// Notes how versions do, and has a share of the requests scored by two of them.
 pub(super) struct Weighing {
@@ -102,7 +102,9 @@ impl Weighing {
 /// What is noted of the version that answered.
 fn outcome(first: &First<'_>) -> Option<Outcome> {
     match first {
-        Ok((times, _)) if times.batch.batches > 0 => Some(Outcome::Scored(time_to_score(times))),
+        Ok((notes, _)) if notes.trip.batches > 0 => {
+            Some(Outcome::Scored(time_to_score(notes.features.took(), &notes.trip)))
+        }
         Ok(_) => None,
         Err(error) => match blame(error) {
             Blame::Version | Blame::Time => Some(Outcome::Failed),

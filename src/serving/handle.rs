@@ -1,7 +1,7 @@
 //! One loaded version of a model.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 use crate::{
     batching::{
         BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
-        Outlook, Pipeline, Priority, QueueSetup, Ran, Turns, Work,
+        Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -131,16 +131,17 @@ impl<'a> ColdModel<'a> {
                 let measured = measure_costs(instance.as_mut(), &bundle.manifest, &layout, most);
                 cost = measured.or_quicker(&cost);
             }
-            run_every_shape(&mut instances, bundle, (&layout, &batching), &cost);
-            cost
+            let warm = run_every_shape(&mut instances, bundle, (&layout, &batching), &cost);
+            (cost, warm)
         };
-        let cost = at_low_priority(measure).map_err(unstarted)?;
+        let (cost, warm) = at_low_priority(measure).map_err(unstarted)?;
         let setup = QueueSetup {
             model: &model,
             inputs: &inputs,
             layout,
             options: &batching,
             cost,
+            warm,
             pipelined: match batching.pipeline {
                 Pipeline::Auto => runtime.device().is_gpu(),
                 Pipeline::On => true,
@@ -158,13 +159,13 @@ impl<'a> ColdModel<'a> {
     }
 }
 
-/// Runs batches of every bucket's shape on every instance, as far as there is time, and tells how many.
+/// Runs batches of every bucket's shape on every instance, as far as there is time, and tells the lengths that each has run.
 fn run_every_shape(
     instances: &mut [Box<dyn ModelInstance>],
     bundle: &Bundle,
     (layout, batching): (&BatchLayout, &BatchOptions),
     cost: &CostTable,
-) {
+) -> Vec<HashSet<usize>> {
     let begun = Instant::now();
     let shapes = shapes(
         &Buckets::new(&batching.length_buckets),
@@ -174,12 +175,16 @@ fn run_every_shape(
     );
     let share = LONGEST_WARM_UP / u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1);
     let version = (&bundle.manifest, layout);
+    let mut warm = Vec::new();
     for (number, instance) in instances.iter_mut().enumerate() {
         let warmth = run_shapes(instance.as_mut(), version, (&shapes, cost), share);
         let (ran, left_out) = (warmth.ran, warmth.missing());
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(model = %bundle.id, instance = number, shapes = ran, left_out, ms, "warmed up");
+        let ran = shapes.iter().filter(|shape| !warmth.left_out.contains(shape));
+        warm.push(ran.map(|shape| shape.length).collect());
     }
+    warm
 }
 
 impl ModelHandle {
@@ -249,8 +254,16 @@ impl ModelHandle {
     ///
     /// # Errors
     /// [`BatchError`].
-    pub async fn run(&self, work: Work) -> Result<Ran, BatchError> {
+    pub async fn run(&self, work: Work) -> Result<Vec<Tensor>, BatchError> {
         self.queue.run(work).await
+    }
+
+    /// The same; `trip` tells what the work went through, whatever comes of it.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub async fn run_noted(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
+        self.queue.run_noted(work, trip).await
     }
 }
 

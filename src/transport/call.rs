@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -18,8 +19,14 @@ use tower::{Layer, Service};
 
 use crate::{
     deadline::Deadline,
+    observing::{Carried, Observer},
     ranking::Stage,
-    transport::{limits::Limits, status},
+    telemetry::TraceContext,
+    transport::{
+        limits::Limits,
+        status,
+        trace_headers::{carried_by, parent_of},
+    },
 };
 
 /// Methods that are answered when their caller ends a stream: without a deadline of the caller, only its silence ends them.
@@ -28,33 +35,50 @@ const ANSWERED_LAST: [&str; 1] = ["/podium.v1.UserService/PutEmbeddings"];
 /// Kept back from the caller's deadline for the answer's way through the server.
 const RESERVE: Duration = Duration::from_millis(1);
 
-/// When a call came, and until when its answer is of use.
-#[derive(Debug, Clone, Copy)]
+/// When a call came, until when its answer is of use, and whose trace it belongs to.
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) arrival: Instant,
     pub(super) deadline: Deadline,
     /// Whether the caller set the deadline, rather than the server's configuration.
     pub(super) explicit: bool,
+    /// Its own span.
+    pub(super) trace: TraceContext,
+    /// The caller's span, where it sends one.
+    pub(super) parent: Option<TraceContext>,
+    /// What else the caller's trace brings.
+    pub(super) carried: Option<Arc<Carried>>,
 }
 
 impl Call {
-    fn arriving(headers: &HeaderMap, longest: Duration) -> Self {
+    fn arriving(headers: &HeaderMap, longest: Duration, observer: &Observer) -> Self {
         let arrival = Instant::now();
         let given = headers.get("grpc-timeout").and_then(|value| parse_timeout(value.as_bytes()));
         let timeout = given.unwrap_or(longest).min(longest);
+        let parent = parent_of(headers);
         Self {
             arrival,
             deadline: Deadline::after(arrival, timeout.saturating_sub(RESERVE)),
             explicit: given.is_some(),
+            trace: observer.sampler.begin(parent),
+            parent,
+            carried: carried_by(headers, observer.baggage_keys()),
         }
     }
 }
 
 /// The call that a request belongs to.
 pub(super) fn call_of<T>(request: &tonic::Request<T>, longest: Duration) -> Call {
-    request.extensions().get::<Call>().copied().unwrap_or_else(|| {
+    request.extensions().get::<Call>().cloned().unwrap_or_else(|| {
         let arrival = Instant::now();
-        Call { arrival, deadline: Deadline::after(arrival, longest), explicit: false }
+        Call {
+            arrival,
+            deadline: Deadline::after(arrival, longest),
+            explicit: false,
+            trace: TraceContext::root(false),
+            parent: None,
+            carried: None,
+        }
     })
 }
 
@@ -81,6 +105,7 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
 pub(super) struct CallLayer {
     pub(super) longest: Duration,
     pub(super) limits: Limits,
+    pub(super) observer: Arc<Observer>,
 }
 
 impl<S> Layer<S> for CallLayer {
@@ -111,12 +136,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let call = Call::arriving(request.headers(), self.layer.longest);
+        let call = Call::arriving(request.headers(), self.layer.longest, &self.layer.observer);
         let bounded = call.explicit || !ANSWERED_LAST.contains(&request.uri().path());
         let end = call.deadline.at() + RESERVE / 2;
+        let too_late = call.deadline.expired(call.arrival);
         request.extensions_mut().insert(call);
         CallFuture {
-            too_late: call.deadline.expired(call.arrival),
+            too_late,
             expiry: bounded.then(|| tokio::time::sleep_until(end.into())),
             inner: self.inner.call(request),
             limits: self.layer.limits.clone(),
@@ -195,12 +221,13 @@ mod tests {
 
     #[test]
     fn the_configuration_caps_the_deadline() {
+        let observer = Observer::new(&crate::telemetry::TelemetryOptions::default());
         let mut headers = HeaderMap::new();
         headers.insert("grpc-timeout", http::HeaderValue::from_static("1H"));
-        let call = Call::arriving(&headers, Duration::from_secs(2));
+        let call = Call::arriving(&headers, Duration::from_secs(2), &observer);
         assert!(call.explicit);
         assert!(call.deadline.remaining(call.arrival) <= Duration::from_secs(2));
-        let call = Call::arriving(&HeaderMap::new(), Duration::from_secs(2));
+        let call = Call::arriving(&HeaderMap::new(), Duration::from_secs(2), &observer);
         assert!(!call.explicit);
         assert!(call.deadline.remaining(call.arrival) > Duration::from_secs(1));
     }

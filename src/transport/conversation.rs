@@ -12,6 +12,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::{
     deadline::Deadline,
+    observing::Observer,
     ranking::Stage,
     transport::{
         call::{Call, call_of},
@@ -41,25 +42,36 @@ pub(super) struct Requests<Q> {
     messages: Streaming<Q>,
     flow: Flow,
     limits: Limits,
-    /// The deadline that the caller set for the whole stream.
-    until: Option<Deadline>,
+    /// The call that the stream is.
+    call: Call,
+    observer: Arc<Observer>,
 }
 
 impl<Q> Requests<Q> {
-    pub(super) fn of(request: Request<Streaming<Q>>, flow: &Flow, limits: &Limits) -> Self {
+    pub(super) fn of(
+        request: Request<Streaming<Q>>,
+        flow: &Flow,
+        (limits, observer): (&Limits, &Arc<Observer>),
+    ) -> Self {
         let call = call_of(&request, flow.options.max_deadline);
         Self {
             messages: request.into_inner(),
             flow: flow.clone(),
             limits: limits.clone(),
-            until: call.explicit.then_some(call.deadline),
+            observer: Arc::clone(observer),
+            call,
         }
+    }
+
+    /// The deadline that the caller set for the whole stream.
+    fn until(&self) -> Option<Deadline> {
+        self.call.explicit.then_some(self.call.deadline)
     }
 
     /// Waits for the next request, for as long as a stream may be silent.
     pub(super) async fn next(&mut self) -> Next<Q> {
         let idle = Deadline::after(Instant::now(), self.flow.options.stream_idle_timeout);
-        let patience = self.until.map_or(idle, |until| until.min(idle));
+        let patience = self.until().map_or(idle, |until| until.min(idle));
         let message = tokio::select! {
             biased;
             () = self.flow.draining.cancelled() => return Next::Draining,
@@ -76,12 +88,13 @@ impl<Q> Requests<Q> {
         }
     }
 
-    /// The call that a request which is answered from now on counts as.
+    /// The call that a request which is answered from now on counts as: its span stands below the stream's caller's.
     pub(super) fn arriving(&self) -> Call {
         let arrival = Instant::now();
         let own = Deadline::after(arrival, self.flow.options.max_deadline);
-        let deadline = self.until.map_or(own, |until| until.min(own));
-        Call { arrival, deadline, explicit: self.until.is_some() }
+        let deadline = self.until().map_or(own, |until| until.min(own));
+        let trace = self.observer.sampler.begin(self.call.parent);
+        Call { arrival, deadline, trace, ..self.call.clone() }
     }
 }
 

@@ -17,8 +17,10 @@ mod rank_service;
 mod server;
 mod status;
 mod storing;
+mod trace_headers;
 mod user_service;
 mod warming;
+mod watched;
 
 pub use convert::rank_request;
 pub use json::{JsonError, from_json, to_json};

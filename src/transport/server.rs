@@ -13,6 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
+    observing::Observer,
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -109,6 +110,8 @@ pub struct ServerParts {
     pub looks: Arc<Looks>,
     /// The labels of the configuration.
     pub labels: Labels,
+    /// Who is told of requests.
+    pub observer: Arc<Observer>,
 }
 
 /// The bound sockets.
@@ -244,9 +247,14 @@ impl Server {
         };
         let largest = limits.max_message_bytes;
         let flow = Flow::new(flow_options, self.draining.clone());
-        let rank =
-            RankApi { engine: Arc::clone(&engine), limits: limits.clone(), flow: flow.clone() };
-        let users = UserApi { engine, limits, flow };
+        let observer = Arc::clone(&self.parts.observer);
+        let rank = RankApi {
+            engine: Arc::clone(&engine),
+            limits: limits.clone(),
+            flow: flow.clone(),
+            observer: Arc::clone(&observer),
+        };
+        let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
             .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
@@ -287,12 +295,13 @@ impl Server {
     fn builder(&self) -> GrpcServer<Stack<CallLayer, Identity>> {
         let options = &self.options;
         let limits = self.parts.limits.clone();
+        let observer = Arc::clone(&self.parts.observer);
         GrpcServer::builder()
             .max_concurrent_streams(options.max_streams_per_connection)
             .http2_keepalive_interval(Some(options.keepalive_interval))
             .http2_keepalive_timeout(Some(options.keepalive_timeout))
             .http2_max_header_list_size(32 << 10)
-            .layer(CallLayer { longest: options.max_deadline, limits })
+            .layer(CallLayer { longest: options.max_deadline, limits, observer })
     }
 }
 

@@ -7,6 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    observing::Observer,
     ranking::{Engine, RankError, Stage},
     transport::{
         call::{Call, call_of},
@@ -27,6 +28,7 @@ pub(super) struct UserApi {
     pub(super) engine: Arc<Engine>,
     pub(super) limits: Limits,
     pub(super) flow: Flow,
+    pub(super) observer: Arc<Observer>,
 }
 
 impl UserApi {
@@ -130,7 +132,7 @@ impl UserService for UserApi {
         &self,
         request: Request<Streaming<pb::RecordEventsRequest>>,
     ) -> Result<Response<Self::RecordEventsStreamStream>, Status> {
-        let requests = Requests::of(request, &self.flow, &self.limits);
+        let requests = Requests::of(request, &self.flow, (&self.limits, &self.observer));
         let api = self.clone();
         Ok(converse(requests, 1, move |message, call| api.clone().record_in_stream(message, call)))
     }
@@ -147,7 +149,7 @@ impl UserService for UserApi {
         &self,
         request: Request<Streaming<pb::PutEmbeddingsRequest>>,
     ) -> Result<Response<pb::PutEmbeddingsResponse>, Status> {
-        let requests = Requests::of(request, &self.flow, &self.limits);
+        let requests = Requests::of(request, &self.flow, (&self.limits, &self.observer));
         let storing = Storing::new(&self.engine, &self.limits, &self.flow);
         storing.take_all(requests).await.map(Response::new)
     }

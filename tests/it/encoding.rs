@@ -10,8 +10,8 @@ use podium::{
     config::Config,
     deadline::Deadline,
     ranking::{
-        Candidates, Encoder, Engine, EngineParts, InlineEmbedding, Model, RankError, RankRequest,
-        Ranker, User, UserState,
+        Candidates, Encoder, Engine, EngineParts, InlineEmbedding, Model, Notes, RankError,
+        RankRequest, Ranker, Ranking, User, UserState,
     },
     serving::{LoadOptions, ModelHandle, Registry},
     users::{MemoryStore, Shipped, UsersOptions, load_histories},
@@ -51,14 +51,18 @@ fn soon() -> Deadline {
     Deadline::after(Instant::now(), Duration::from_secs(30))
 }
 
+async fn rank(engine: &Engine, request: &Arc<RankRequest>) -> Result<Ranking, RankError> {
+    engine.rank(request, soon(), &mut Notes::default()).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn first_requests_share_one_run_and_later_ones_find_it_stored() {
     let engine = engine().await;
     let asked = Arc::new(request("1228"));
-    let first = join_all((0..100).map(|_| engine.rank(&asked, soon()))).await;
+    let first = join_all((0..100).map(|_| rank(&engine, &asked))).await;
     let first: Vec<_> = first.into_iter().map(Result::unwrap).collect();
     assert_eq!(first[0].user_state, UserState::Computed);
-    let later = engine.rank(&asked, soon()).await.unwrap();
+    let later = rank(&engine, &asked).await.unwrap();
     assert_eq!(later.user_state, UserState::Cached);
     assert!(first.iter().all(|ranking| ranking.items == later.items));
     assert_eq!(later.missing, [3]);
@@ -67,11 +71,11 @@ async fn first_requests_share_one_run_and_later_ones_find_it_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_the_embedding_of_an_empty_history() {
     let engine = engine().await;
-    let stranger = engine.rank(&Arc::new(request("nobody at all")), soon()).await.unwrap();
+    let stranger = rank(&engine, &Arc::new(request("nobody at all"))).await.unwrap();
     assert_eq!(stranger.user_state, UserState::Default);
-    let unnamed = engine.rank(&Arc::new(request("")), soon()).await.unwrap();
+    let unnamed = rank(&engine, &Arc::new(request(""))).await.unwrap();
     assert_eq!(stranger.items, unnamed.items);
-    let known = engine.rank(&Arc::new(request("1228")), soon()).await.unwrap();
+    let known = rank(&engine, &Arc::new(request("1228"))).await.unwrap();
     assert_ne!(stranger.items, known.items);
 }
 
@@ -82,7 +86,7 @@ async fn an_embedding_of_another_shape_or_version_is_refused() {
         let mut asked = request("");
         let values = vec![0.0; values];
         asked.user.embedding = Some(InlineEmbedding { values, shape, encoder_version });
-        match engine.rank(&Arc::new(asked), soon()).await {
+        match rank(&engine, &Arc::new(asked)).await {
             Err(RankError::Invalid(faults)) => faults[0].field.clone(),
             other => panic!("{other:?}"),
         }

@@ -7,12 +7,13 @@ use std::{
 };
 
 /// Modules by floor; a floor names only floors below it.
-const FLOORS: [(&str, u8); 19] = [
-    ("main", 9),
-    ("cli", 9),
-    ("app", 8),
-    ("config", 7),
-    ("transport", 6),
+const FLOORS: [(&str, u8); 20] = [
+    ("main", 10),
+    ("cli", 10),
+    ("app", 9),
+    ("config", 8),
+    ("transport", 7),
+    ("observing", 6),
     ("ranking", 5),
     ("users", 4),
     ("serving", 4),

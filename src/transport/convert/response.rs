@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     batching::{BatchFacts, Closed},
-    ranking::{Column, Degraded, RankRequest, Ranking, UserState, Values},
+    ranking::{Column, Degraded, Notes, RankRequest, Ranking, UserState, Values},
     serving::Selector,
     transport::{convert::items::ItemWriter, pb},
 };
@@ -12,7 +12,7 @@ use crate::{
 /// The answer to `request`; `validate` and `total` are the times that the pipeline does not know.
 pub(in crate::transport) fn rank_response(
     request: &RankRequest,
-    ranking: Ranking,
+    (ranking, notes): (&Ranking, &Notes),
     validate: Duration,
     total: Duration,
 ) -> pb::RankResponse {
@@ -25,20 +25,20 @@ pub(in crate::transport) fn rank_response(
         model_version: ranking.model.version.0,
         encoder_version: ranking.encoder_version,
         user_state: user_state(ranking.user_state).into(),
-        degraded: ranking.degraded.into_iter().map(|d| degraded(d).into()).collect(),
+        degraded: ranking.degraded.iter().map(|d| degraded(*d).into()).collect(),
         missing_items: missing.collect(),
         timings: Some(pb::Timings {
             total_us: micros(total),
             validate_us: micros(validate),
-            user_us: micros(ranking.times.user),
-            features_us: micros(ranking.times.features),
-            queue_us: micros(ranking.times.batch.queued),
-            assemble_us: micros(ranking.times.batch.assembled),
-            run_us: micros(ranking.times.batch.ran),
-            scatter_us: micros(ranking.times.batch.scattered),
-            select_us: micros(ranking.times.select),
-            batches: ranking.times.batch.batches as u32,
-            batch: ranking.times.batch.batch.map(batch_of),
+            user_us: micros(notes.user.step.took()),
+            features_us: micros(notes.features.took()),
+            queue_us: micros(notes.trip.queued),
+            assemble_us: micros(notes.trip.assembled),
+            run_us: micros(notes.trip.ran),
+            scatter_us: micros(notes.trip.scattered),
+            select_us: micros(notes.select.took()),
+            batches: notes.trip.batches as u32,
+            batch: notes.trip.batch.map(batch_of),
         }),
         error: None,
         user_state_age_ms: ranking.user_age.as_millis() as u64,

@@ -1,0 +1,133 @@
+//! What is noted of a batch, for those whose rows were in it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{batching::job::BatchFacts, telemetry::TraceContext};
+
+/// Somebody who is told of wants the batch told of, too.
+const WANTED: u8 = 1;
+/// It is over.
+const OVER: u8 = 2;
+
+/// One request's part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// The request, or what else its rows belong to.
+    pub trace: TraceContext,
+    /// Its rows, or users where the model is run by users.
+    pub units: usize,
+    /// The longest of them.
+    pub length: usize,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BatchEnd {
+    /// With outputs.
+    Ran,
+    /// Nobody waited for it any more, or could get it in time: it did not run.
+    Abandoned,
+    /// It failed; the kind of failure.
+    Failed(&'static str),
+}
+
+/// What is noted of a batch; of its requests, each holds it.
+#[derive(Debug)]
+pub struct BatchNote {
+    /// Its own trace: it belongs to none of its requests.
+    pub trace: TraceContext,
+    /// The model and version, such as `shop/3`.
+    pub model: Arc<str>,
+    /// Which of the model's instances ran it.
+    pub instance: usize,
+    /// Its rows, requests, fill, padding, and why it was closed.
+    pub facts: BatchFacts,
+    /// The length that its rows were padded to.
+    pub length: usize,
+    /// Its rows times what each costs, by the model's table of costs.
+    pub size: usize,
+    /// Input tensors that were copied to join it; none where its only request was run as it came.
+    pub copies: usize,
+    /// The requests in it.
+    pub members: Vec<Member>,
+    /// How long it waited for its turn on the device.
+    pub waited: Duration,
+    /// How long joining its tensors took.
+    pub assembled: Duration,
+    /// When its run began.
+    pub begun: Instant,
+    /// How long the run should have taken, by what runs cost so far; zero where that is not known.
+    pub expected: Duration,
+    /// Whether its instance had never run a batch of that bucket before, warm-up included.
+    pub is_cold: bool,
+    end: OnceLock<(Instant, BatchEnd)>,
+    state: AtomicU8,
+}
+
+/// What is known of a batch when its run begins.
+pub(super) struct BatchStart {
+    pub(super) model: Arc<str>,
+    pub(super) instance: usize,
+    pub(super) facts: BatchFacts,
+    pub(super) length: usize,
+    pub(super) size: usize,
+    pub(super) copies: usize,
+    pub(super) members: Vec<Member>,
+    pub(super) waited: Duration,
+    pub(super) assembled: Duration,
+    pub(super) begun: Instant,
+    pub(super) expected: Duration,
+    pub(super) is_cold: bool,
+}
+
+impl BatchNote {
+    pub(super) fn new(start: BatchStart) -> Self {
+        let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
+        let BatchStart { model, instance, facts, length, size, copies, members, .. } = start;
+        Self {
+            trace: TraceContext::root(is_sampled),
+            model,
+            instance,
+            facts,
+            length,
+            size,
+            copies,
+            members,
+            waited: start.waited,
+            assembled: start.assembled,
+            begun: start.begun,
+            expected: start.expected,
+            is_cold: start.is_cold,
+            end: OnceLock::new(),
+            state: AtomicU8::new(0),
+        }
+    }
+
+    /// When and how it ended; none while it runs.
+    pub fn end(&self) -> Option<&(Instant, BatchEnd)> {
+        self.end.get()
+    }
+
+    /// How long its run took, or takes so far.
+    pub fn ran(&self) -> Duration {
+        let until = self.end.get().map_or_else(Instant::now, |(at, _)| *at);
+        until.saturating_duration_since(self.begun)
+    }
+
+    /// Notes its end; says whether it is to be told of now.
+    pub(super) fn over(&self, end: BatchEnd) -> bool {
+        let _ = self.end.set((Instant::now(), end));
+        self.state.fetch_or(OVER, Ordering::AcqRel) == WANTED
+    }
+
+    /// Notes that somebody who is told of was in it; says whether it is to be told of now, which it is once.
+    pub fn want(&self) -> bool {
+        self.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
+    }
+}

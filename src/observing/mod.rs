@@ -1,0 +1,7 @@
+//! What becomes of requests, for those who watch: each that ends is told to the observer, whatever came of it.
+
+mod finished;
+mod observer;
+
+pub use finished::{Carried, Finished, Outcome};
+pub use observer::Observer;
