@@ -14,6 +14,7 @@ use crate::batching::{
     error::BatchError,
     job::{Job, Priority},
     layout::BatchLayout,
+    metrics::{Backlog, BatchMetrics},
     options::BatchOptions,
     outlook::Outlook,
     schedule::{Asked, Schedule, Taken},
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) layout: BatchLayout,
     pub(super) buckets: Buckets,
     pub(super) counters: Counters,
+    pub(super) metrics: BatchMetrics,
     /// The model and version.
     pub(super) model: Arc<str>,
     /// The buckets that each instance has run batches of.
@@ -62,6 +64,7 @@ impl Shared {
         Self {
             layout,
             counters: Counters::default(),
+            metrics: BatchMetrics::default(),
             model: model.into(),
             warm: warm.iter().map(|lengths| Mutex::new(warm_buckets(lengths))).collect(),
             buckets,
@@ -96,6 +99,11 @@ impl Shared {
     /// What would become of a request that came now.
     pub(super) fn outlook(&self, now: Instant, asked: &Asked<'_>) -> Outlook {
         self.state().schedule.outlook(now, asked)
+    }
+
+    /// What waits and runs now.
+    pub(super) fn backlog(&self) -> Backlog {
+        self.state().schedule.backlog()
     }
 
     /// Whether nothing waits and an instance has nothing to run.

@@ -159,6 +159,7 @@ impl Stages<'_> {
             }
         };
         note.over(outcome.end());
+        self.shared.metrics.over(&note);
         outcome
     }
 

@@ -1,7 +1,14 @@
 //! What becomes of requests, for those who watch: each that ends is told to the observer, whatever came of it.
 
+mod call_metrics;
+mod callers;
 mod finished;
+mod gather;
 mod observer;
+mod process;
+mod request_metrics;
 
+pub use call_metrics::{CalledMethod, METHODS};
 pub use finished::{Carried, Finished, Outcome};
+pub use gather::Gatherer;
 pub use observer::Observer;

@@ -8,7 +8,10 @@ use std::{
 use crate::{
     batching::Trip,
     ids::ModelId,
-    ranking::response::{Degraded, UserState},
+    ranking::{
+        figures::RequestFigures,
+        response::{Degraded, UserState},
+    },
     telemetry::TraceContext,
     users::Source,
 };
@@ -70,6 +73,8 @@ pub struct Notes {
     pub trace: TraceContext,
     /// The version that it was answered by, or would have been.
     pub model: Option<ModelId>,
+    /// What is counted of that version's requests.
+    pub figures: Option<Arc<RequestFigures>>,
     /// Where that version runs, such as `cpu` or `cuda:0`.
     pub device: String,
     /// The version of the encoder that the ranker needs.
