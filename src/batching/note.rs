@@ -131,3 +131,33 @@ impl BatchNote {
         self.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
     }
 }
+
+#[cfg(test)]
+impl BatchNote {
+    /// A batch of one row that ran so long, as was expected.
+    pub(crate) fn that_ran(begun: Instant, ran: Duration) -> Self {
+        let facts = BatchFacts {
+            units: 1,
+            jobs: 1,
+            fill: 1.0,
+            padding: 0.0,
+            closed: crate::batching::close::Closed::Share,
+        };
+        let note = Self::new(BatchStart {
+            model: "shop/3".into(),
+            instance: 0,
+            facts,
+            length: 1,
+            size: 1,
+            copies: 0,
+            members: Vec::new(),
+            waited: Duration::ZERO,
+            assembled: Duration::ZERO,
+            begun,
+            expected: ran,
+            is_cold: false,
+        });
+        let _ = note.end.set((begun + ran, BatchEnd::Ran));
+        note
+    }
+}

@@ -2,6 +2,8 @@
 
 mod finished;
 mod observer;
+mod why;
 
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;
+pub use why::{Why, why};
