@@ -37,7 +37,8 @@ use crate::{
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
-    serving::{Lives, Registry, ServingError, State},
+    serving::{Lives, LoadOptions, Registry, ServingError, State},
+    telemetry::Exporting,
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -51,6 +52,7 @@ pub struct App {
     lives: Arc<Lives>,
     follower: Follower,
     guard: Guard,
+    exporting: Exporting,
     config: Config,
 }
 
@@ -63,12 +65,16 @@ impl App {
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
+        let exporting = Exporting::new(&config.telemetry)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
         let lives = Arc::new(Lives::default());
         let loader = Loader {
-            options: config.load_options(runtime.device().gpus()),
+            options: LoadOptions {
+                spans: exporting.queue().clone(),
+                ..config.load_options(runtime.device().gpus())
+            },
             runtime: runtime.clone(),
             registry: Arc::clone(&registry),
             shipped: Arc::clone(&shipped),
@@ -106,7 +112,7 @@ impl App {
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
         check_rankers(&engine, (&config, &lives))?;
-        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, exporting, config })
     }
 
     /// What ranks requests.
@@ -139,8 +145,12 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
-            observer: Arc::new(Observer::new(&self.config.telemetry)),
+            observer: Arc::new(Observer::new(
+                &self.config.telemetry,
+                self.exporting.queue().clone(),
+            )),
         };
+        let exporter = self.exporting.start(Box::new(Default::default))?;
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {
             StartError::Transport(format!("no thread for the repository: {cause}"))
@@ -151,6 +161,7 @@ impl App {
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         following.end(patience).await;
+        exporter.end();
         served.map_err(StartError::Transport)
     }
 

@@ -2,8 +2,12 @@
 
 mod finished;
 mod observer;
+mod spans;
+mod tail;
+mod user_spans;
 mod why;
 
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;
+pub use spans::Kept;
 pub use why::{Why, why};
