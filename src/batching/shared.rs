@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::batching::{
-    buckets::Buckets,
-    close::Decision,
-    cost::CostTable,
-    counters::Counters,
-    error::BatchError,
-    job::{Job, Priority},
-    layout::BatchLayout,
-    metrics::{Backlog, BatchMetrics},
-    options::BatchOptions,
-    outlook::Outlook,
-    schedule::{Asked, Schedule, Taken},
-    turns::{DeviceAccount, Turn, Turns},
+use crate::{
+    batching::{
+        buckets::Buckets,
+        close::Decision,
+        cost::CostTable,
+        counters::Counters,
+        error::BatchError,
+        job::{Job, Priority},
+        layout::BatchLayout,
+        metrics::{Backlog, BatchMetrics},
+        options::BatchOptions,
+        outlook::Outlook,
+        schedule::{Asked, Schedule, Taken},
+        turns::{DeviceAccount, Turn, Turns},
+    },
+    telemetry::SpanQueue,
 };
 
 #[derive(Debug)]
@@ -38,6 +41,10 @@ pub(super) struct Shared {
     pub(super) metrics: BatchMetrics,
     /// The model and version.
     pub(super) model: Arc<str>,
+    /// Where its instances run.
+    pub(super) device: Arc<str>,
+    /// Where batches are told of.
+    pub(super) spans: SpanQueue,
     /// The buckets that each instance has run batches of.
     warm: Vec<Mutex<HashSet<usize>>>,
     /// One for each device; instances go round over them.
@@ -49,7 +56,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        model: &str,
+        (model, device, spans): (&str, &str, SpanQueue),
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
@@ -66,6 +73,8 @@ impl Shared {
             counters: Counters::default(),
             metrics: BatchMetrics::default(),
             model: model.into(),
+            device: device.into(),
+            spans,
             warm: warm.iter().map(|lengths| Mutex::new(warm_buckets(lengths))).collect(),
             buckets,
             devices: turns.iter().map(Turns::account).collect(),

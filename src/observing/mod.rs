@@ -7,8 +7,14 @@ mod gather;
 mod observer;
 mod process;
 mod request_metrics;
+mod spans;
+mod tail;
+mod user_spans;
+mod why;
 
 pub use call_metrics::{CalledMethod, METHODS};
 pub use finished::{Carried, Finished, Outcome};
 pub use gather::Gatherer;
 pub use observer::Observer;
+pub use spans::Kept;
+pub use why::{Why, why};

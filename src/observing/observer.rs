@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    batching::tell_of_batch,
     observing::{
         call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
         request_metrics::RequestMetrics,
+        spans::{Kept, RequestStory},
+        tail::Tail,
     },
     ranking::{RankRequest, Ranking, RequestFigures},
-    telemetry::{Sampler, Snapshot, TelemetryOptions, TraceContext},
+    telemetry::{Sampler, Snapshot, SpanQueue, TelemetryOptions, TraceContext},
 };
 
 /// Watches requests end; one for the whole server.
@@ -17,21 +20,32 @@ use crate::{
 pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
+    propagators: Vec<String>,
     baggage_keys: Vec<String>,
     requests: RequestMetrics,
     calls: CallMetrics,
+    tail: Tail,
+    spans: SpanQueue,
 }
 
 impl Observer {
-    /// Watches as the options say.
-    pub fn new(options: &TelemetryOptions) -> Self {
+    /// Watches as the options say; what is traced is put into the queue.
+    pub fn new(options: &TelemetryOptions, spans: SpanQueue) -> Self {
         let traces = &options.traces;
         Self {
             sampler: Sampler::new(traces),
+            propagators: traces.propagators.clone(),
             baggage_keys: traces.baggage_keys.clone(),
             requests: RequestMetrics::new(options.metrics.max_callers),
             calls: CallMetrics::default(),
+            tail: Tail::new(traces),
+            spans,
         }
+    }
+
+    /// Whether calls' headers are read for this.
+    pub fn reads(&self, propagator: &str) -> bool {
+        self.propagators.iter().any(|known| known == propagator)
     }
 
     /// The keys of a caller's baggage that are told.
@@ -68,7 +82,19 @@ impl Observer {
         _request: Option<&Arc<RankRequest>>,
         answer: Option<&Ranking>,
     ) {
-        self.requests.finished(&finished, answer);
-        tracing::trace!(?finished, "a request ended");
+        let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
+        self.requests.finished(&finished, answer, kept.is_some());
+        if let Some(kept) = kept {
+            self.story(finished, kept);
+        }
+    }
+
+    /// Has the request told of, and every batch that it was in.
+    fn story(&self, finished: Finished, kept: Kept) {
+        let notes = &finished.notes;
+        for batch in notes.trip.notes.iter().chain(&notes.user.trip.notes) {
+            tell_of_batch(batch, &self.spans);
+        }
+        self.spans.tell(|| RequestStory { finished, kept });
     }
 }

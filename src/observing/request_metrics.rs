@@ -35,27 +35,29 @@ impl RequestMetrics {
         }
     }
 
-    /// Counts a request that has ended, with its answer where it has one.
-    pub(super) fn finished(&self, finished: &Finished, answer: Option<&Ranking>) {
+    /// Counts a request that has ended, with its answer where it has one; `kept` where its trace is told, drawn or not.
+    pub(super) fn finished(&self, finished: &Finished, answer: Option<&Ranking>, kept: bool) {
         let notes = &finished.notes;
+        let is_sampled = kept || notes.trace.is_sampled;
+        let trace = &TraceContext { is_sampled, ..notes.trace };
         let figures = notes.figures.as_deref().unwrap_or(&self.unchosen);
         let code = code_of(&finished.outcome);
         let caller = (self.callers.place(&finished.caller), self.callers.places());
         let took = finished.ended.saturating_duration_since(finished.arrival);
         if let Some(durations) = figures.duration(code, caller) {
-            durations.record_traced(took.as_secs_f64(), &notes.trace);
+            durations.record_traced(took.as_secs_f64(), trace);
         }
         if let Outcome::Failed { reason, .. } = finished.outcome {
             figures.errors[code].count(reason);
         }
-        count_stages(figures, finished);
+        count_stages(figures, finished, trace);
         if notes.candidates > 0 {
             figures.candidates.record(notes.candidates as f64);
             figures.scored.add(notes.scored);
             figures.missing.add(notes.missing);
         }
         if let (Some(source), Some(took)) = (notes.user.source, whole(&notes.user.read)) {
-            self.reads[source as usize].record_traced(took.as_secs_f64(), &notes.trace);
+            self.reads[source as usize].record_traced(took.as_secs_f64(), trace);
         }
         if let Some(answer) = answer {
             count_answer(figures, answer);
@@ -130,8 +132,8 @@ fn code_of(outcome: &Outcome) -> usize {
     }
 }
 
-fn count_stages(figures: &RequestFigures, finished: &Finished) {
-    let Notes { user, features, trip, select, trace, .. } = &finished.notes;
+fn count_stages(figures: &RequestFigures, finished: &Finished, trace: &TraceContext) {
+    let Notes { user, features, trip, select, .. } = &finished.notes;
     let steps = [&finished.validate, &user.step, &user.encode, features].map(whole);
     let queued = trip.came.map(|came| match trip.batches {
         0 => finished.ended.saturating_duration_since(came),
@@ -230,11 +232,11 @@ mod tests {
         let (counting, figures) = (RequestMetrics::new(4), Arc::new(RequestFigures::default()));
         let failed = |code, reason| Outcome::Failed { code, reason };
         let full = failed(ErrorCode::ResourceExhausted, "QUEUE_FULL");
-        counting.finished(&finished(Outcome::Ranked, Some(&figures)), None);
-        counting.finished(&finished(full, Some(&figures)), None);
-        counting.finished(&finished(Outcome::Left, Some(&figures)), None);
+        counting.finished(&finished(Outcome::Ranked, Some(&figures)), None, false);
+        counting.finished(&finished(full, Some(&figures)), None, false);
+        counting.finished(&finished(Outcome::Left, Some(&figures)), None, false);
         let invalid = failed(ErrorCode::InvalidArgument, "INVALID_FIELD");
-        counting.finished(&finished(invalid, None), None);
+        counting.finished(&finished(invalid, None), None, false);
         let mut snapshot = Snapshot::default();
         counting.tell(&mut snapshot);
         counting.tell_version(&mut snapshot, ["m", "1"], &figures);
@@ -256,7 +258,7 @@ mod tests {
     fn a_sampled_request_is_an_example() {
         let (counting, figures) = (RequestMetrics::new(4), Arc::new(RequestFigures::default()));
         let request = finished(Outcome::Ranked, Some(&figures));
-        counting.finished(&request, None);
+        counting.finished(&request, None, false);
         let (_, durations) = figures.durations().next().unwrap();
         let examples: Vec<u128> =
             durations.exemplars.iter().flatten().map(|e| e.trace_id).collect();

@@ -13,7 +13,7 @@ use crate::{
         response::{Degraded, UserState},
     },
     telemetry::TraceContext,
-    users::Source,
+    users::{Reading, Source},
 };
 
 /// From when to when something went on; one that has no end was cut off.
@@ -54,6 +54,8 @@ pub struct UserNotes {
     pub read: Step,
     /// Where the record came from; none where none was read.
     pub source: Option<Source>,
+    /// What reading it took.
+    pub reading: Reading,
     /// The encoder's run, or the wait for one that another request had begun.
     pub encode: Step,
     /// What the encoder's run went through.
@@ -75,8 +77,6 @@ pub struct Notes {
     pub model: Option<ModelId>,
     /// What is counted of that version's requests.
     pub figures: Option<Arc<RequestFigures>>,
-    /// Where that version runs, such as `cpu` or `cuda:0`.
-    pub device: String,
     /// The version of the encoder that the ranker needs.
     pub encoder: Option<ModelId>,
     /// Whether the model's traffic is split, or compared with another version.

@@ -139,6 +139,14 @@ metrics! {
     COMPARISON_GAIN: Gauge "podium_comparison_reward_difference" in "" by ["model", "version", "beside"]
         "How much more the version's orders are worth, by the mean difference of the reciprocal ranks of what users took.";
 
+    // What is told elsewhere.
+    SPANS: Counter "podium_telemetry_spans" in "" by ["outcome"]
+        "Spans that the collector has taken (sent), or not (failed).";
+    SPANS_DROPPED: Counter "podium_telemetry_dropped" in "" by []
+        "Requests, batches and other things whose spans were dropped, for want of room in `telemetry.traces.max_queue_size`.";
+    SPANS_WAITING: Gauge "podium_telemetry_waiting" in "" by []
+        "Requests, batches and other things whose spans wait to be sent.";
+
     // The process and the machine.
     BUILD: Gauge "podium_build_info" in "" by ["version", "onnxruntime"]
         "1, with what is running.";

@@ -10,7 +10,6 @@ use opentelemetry_proto::tonic::{
         Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar, metric::Data,
         number_data_point,
     },
-    resource::v1::Resource,
 };
 
 use crate::telemetry::family::{
@@ -32,10 +31,9 @@ struct Span {
     now: u64,
 }
 
-/// The message that tells a collector all metrics of a resource that has counted since `started`.
+/// The message that tells a collector all metrics that were counted since `started`; who counted them is for the sender to add.
 pub fn otlp_metrics(
     snapshot: &Snapshot,
-    resource: Resource,
     (started, now): (SystemTime, SystemTime),
 ) -> ExportMetricsServiceRequest {
     let span = Span { started: nanos(started), now: nanos(now) };
@@ -48,8 +46,7 @@ pub fn otlp_metrics(
     let metrics = told.map(|family| metric(family, span)).collect();
     let scope_metrics =
         vec![ScopeMetrics { scope: Some(scope), metrics, schema_url: String::new() }];
-    let resource = Some(resource);
-    let of_resource = ResourceMetrics { resource, scope_metrics, schema_url: String::new() };
+    let of_resource = ResourceMetrics { resource: None, scope_metrics, schema_url: String::new() };
     ExportMetricsServiceRequest { resource_metrics: vec![of_resource] }
 }
 
@@ -162,7 +159,7 @@ mod tests {
 
     fn told(snapshot: &Snapshot) -> Vec<Metric> {
         let times = (UNIX_EPOCH + STARTED, UNIX_EPOCH + NOW);
-        let mut message = otlp_metrics(snapshot, Resource::default(), times);
+        let mut message = otlp_metrics(snapshot, times);
         message.resource_metrics.remove(0).scope_metrics.remove(0).metrics
     }
 

@@ -13,7 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    observing::Observer,
+    observing::{Gatherer, Observer},
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -25,6 +25,7 @@ use crate::{
         health::{Health, HealthApi},
         info_service::InfoApi,
         limits::Limits,
+        metrics,
         model_service::{ModelApi, ModelParts},
         pb::{
             self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
@@ -112,6 +113,8 @@ pub struct ServerParts {
     pub labels: Labels,
     /// Who is told of requests.
     pub observer: Arc<Observer>,
+    /// Who reads what is counted.
+    pub gatherer: Arc<Gatherer>,
 }
 
 /// The bound sockets.
@@ -247,6 +250,7 @@ impl Server {
         };
         let largest = limits.max_message_bytes;
         let flow = Flow::new(flow_options, self.draining.clone());
+        self.parts.gatherer.add(metrics::places(flow.clone()));
         let observer = Arc::clone(&self.parts.observer);
         let rank = RankApi {
             engine: Arc::clone(&engine),
@@ -278,6 +282,7 @@ impl Server {
             draining: self.draining.clone(),
         });
         let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
+        let probes = probes.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
         let routes = Routes::from(probes)
             .add_service(models)
