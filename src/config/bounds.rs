@@ -6,6 +6,7 @@ use crate::{
     config::{
         fault::ConfigFault,
         sections::{Config, ModelsSection, RuntimeSection},
+        telemetry_bounds::telemetry_faults,
         user_bounds::user_faults,
     },
     ids::ModelName,
@@ -71,6 +72,7 @@ impl Config {
         faults.extend(self.check_batching());
         faults.extend(user_faults(&self.users));
         faults.extend(self.models.check());
+        faults.extend(telemetry_faults(&self.telemetry));
         faults
     }
 
