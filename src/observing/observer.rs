@@ -36,6 +36,7 @@ impl Observer {
         _request: Option<&Arc<RankRequest>>,
         _answer: Option<&Ranking>,
     ) {
-        tracing::trace!(?finished, "a request ended");
+        let Finished { method, ref outcome, ref notes, .. } = finished;
+        tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
     }
 }
