@@ -33,11 +33,12 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::Observer,
+    observing::{Controls, Observer},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, Registry, ServingError, State},
+    telemetry::Log,
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -126,11 +127,13 @@ impl App {
     pub async fn serve(
         self,
         stop: CancellationToken,
+        log: Log,
         started: impl FnOnce(String),
     ) -> Result<(), StartError> {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
+        let observer = Arc::new(Observer::new(&self.config.telemetry));
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -139,7 +142,8 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
-            observer: Arc::new(Observer::new(&self.config.telemetry)),
+            controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
+            observer,
         };
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {

@@ -24,7 +24,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
             loaded = loading => loaded.map_err(|e| e.to_string())?,
             () = stop.cancelled() => return Ok(()),
         };
-        app.serve(stop, |banner| {
+        app.serve(stop, log, |banner| {
             print!("{banner}");
             let _ = std::io::stdout().flush();
         })

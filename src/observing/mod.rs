@@ -1,7 +1,10 @@
 //! What becomes of requests, for those who watch: each that ends is told to the observer, whatever came of it.
 
+mod changeable;
+mod controls;
 mod finished;
 mod observer;
 
+pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;

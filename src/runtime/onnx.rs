@@ -141,7 +141,8 @@ impl ModelInstance for OnnxInstance {
         inputs: &[(&str, &Tensor)],
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RuntimeError> {
-        self.attempt(inputs, outputs).map_err(|error| RuntimeError::Run(without_values(error.message())))
+        self.attempt(inputs, outputs)
+            .map_err(|error| RuntimeError::Run(without_values(error.message())))
     }
 }
 

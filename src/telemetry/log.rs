@@ -3,11 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::{
-    Layer, Registry,
-    filter::Targets,
-    layer::SubscriberExt,
-    reload,
-    util::SubscriberInitExt,
+    Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
 use crate::telemetry::{

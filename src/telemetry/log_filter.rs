@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str) -> Result<Targets, LogLevelError> {
 
 fn level(text: &str) -> Option<LevelFilter> {
     let text = text.trim();
-    let is_word = text.bytes().all(|c| c.is_ascii_alphabetic());
+    let is_word = !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphabetic());
     if is_word { text.parse().ok() } else { None }
 }
 
@@ -103,11 +103,19 @@ mod tests {
     #[test]
     fn a_level_reaches_the_whole_but_not_those_who_tell_of_messages() {
         let podium = "podium::transport::status";
-        check("info", &[(podium, Level::INFO)], &[(podium, Level::DEBUG), ("h2::codec", Level::INFO)]);
+        check(
+            "info",
+            &[(podium, Level::INFO)],
+            &[(podium, Level::DEBUG), ("h2::codec", Level::INFO)],
+        );
         check(
             "trace",
             &[(podium, Level::TRACE), ("h2", Level::WARN), ("other", Level::TRACE)],
-            &[("h2::codec", Level::DEBUG), ("hyper_util::client", Level::INFO), ("ort", Level::INFO)],
+            &[
+                ("h2::codec", Level::DEBUG),
+                ("hyper_util::client", Level::INFO),
+                ("ort", Level::INFO),
+            ],
         );
         check(
             "warn, podium::users = DEBUG,h2=trace",

@@ -16,7 +16,9 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::telemetry::{current::current_trace, masked::without_values, trace_context::TraceContext};
+use crate::telemetry::{
+    current::current_trace, masked::without_values, trace_context::TraceContext,
+};
 
 /// What a line says of itself; a field of an event by one of these names is written as `fields.NAME`.
 const OWN: [&str; 6] = ["timestamp", "level", "target", "service", "trace_id", "span_id"];
@@ -101,7 +103,9 @@ fn text_line(
     for (name, value) in said.fields {
         match value {
             // A text that could be taken for more than one field, or for more than one line, is written in quotes.
-            Value::String(text) if text.chars().all(|c| !c.is_control() && c != '"' && c != ' ') => {
+            Value::String(text)
+                if text.chars().all(|c| !c.is_control() && c != '"' && c != ' ') =>
+            {
                 write!(writer, " {name}={text}")?;
             }
             other => write!(writer, " {name}={other}")?,
@@ -215,7 +219,10 @@ mod tests {
         assert_eq!(of_request["span_id"], "00000000000000cd");
         assert_eq!((&of_request["message"], &of_request["level"]), (&"hm".into(), &"WARN".into()));
         assert_eq!((&of_request["rows"], &of_request["why"]), (&3.into(), &"a \"b\"".into()));
-        assert_eq!((&of_request["fields.level"], &of_request["service"]), (&1.into(), &"shop".into()));
+        assert_eq!(
+            (&of_request["fields.level"], &of_request["service"]),
+            (&1.into(), &"shop".into())
+        );
         assert!(!bare.contains_key("trace_id") && bare["ok"] == true && bare["share"] == 0.5);
     }
 

@@ -23,8 +23,7 @@ pub fn without_values(message: &str) -> String {
                 }
             }
             '0'..='9' if !before.is_alphabetic() && before != '_' => {
-                let of_number =
-                    |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+');
+                let of_number = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+');
                 while chars.next_if(of_number).is_some() {}
                 masked.push('#');
             }

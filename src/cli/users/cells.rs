@@ -100,9 +100,7 @@ fn seconds(cell: Cell) -> Result<i64, String> {
     match seconds {
         None => Err("is no time; write unix seconds or RFC 3339".to_owned()),
         Some(seconds) if TIMES.contains(&seconds) => Ok(seconds),
-        Some(_) => {
-            Err("lies outside of the years 1 to 9999; write seconds, not less".to_owned())
-        }
+        Some(_) => Err("lies outside of the years 1 to 9999; write seconds, not less".to_owned()),
     }
 }
 

@@ -175,8 +175,9 @@ impl ColumnFeature {
             && let Some(at) = rows.clone().position(lacks)
         {
             let (name, at) = (&self.name, sources.scored[at]);
-            let wrong =
-                format!("is needed: the catalogue has no `{name}` for the item candidates.ids[{at}]");
+            let wrong = format!(
+                "is needed: the catalogue has no `{name}` for the item candidates.ids[{at}]"
+            );
             return Err(field.fault(wrong));
         }
         let unknown = finished.len() - 1;

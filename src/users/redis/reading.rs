@@ -114,7 +114,9 @@ impl Parts {
         let told = fields.and_then(|fields| told_by(key, &fields));
         told.ok_or_else(|| {
             count(&self.counters.unfit_histories);
-            tracing::debug!("what stands under a user's key is no history, or not the whole of one");
+            tracing::debug!(
+                "what stands under a user's key is no history, or not the whole of one"
+            );
             StoreError::Down("what stands under the user's key cannot be read".to_owned())
         })
     }
