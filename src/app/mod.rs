@@ -37,8 +37,8 @@ use crate::{
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
-    serving::{Lives, Registry, ServingError, State},
-    telemetry::Log,
+    serving::{Lives, LoadOptions, Registry, ServingError, State},
+    telemetry::{Exporting, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -52,6 +52,7 @@ pub struct App {
     lives: Arc<Lives>,
     follower: Follower,
     guard: Guard,
+    exporting: Exporting,
     config: Config,
 }
 
@@ -64,12 +65,16 @@ impl App {
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
+        let exporting = Exporting::new(&config.telemetry)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
         let lives = Arc::new(Lives::default());
         let loader = Loader {
-            options: config.load_options(runtime.device().gpus()),
+            options: LoadOptions {
+                spans: exporting.queue().clone(),
+                ..config.load_options(runtime.device().gpus())
+            },
             runtime: runtime.clone(),
             registry: Arc::clone(&registry),
             shipped: Arc::clone(&shipped),
@@ -107,7 +112,7 @@ impl App {
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
         check_rankers(&engine, (&config, &lives))?;
-        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, exporting, config })
     }
 
     /// What ranks requests.
@@ -133,7 +138,8 @@ impl App {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
-        let observer = Arc::new(Observer::new(&self.config.telemetry));
+        let observer =
+            Arc::new(Observer::new(&self.config.telemetry, self.exporting.queue().clone()));
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -145,6 +151,7 @@ impl App {
             controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
             observer,
         };
+        let exporter = self.exporting.start(Box::new(Default::default))?;
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {
             StartError::Transport(format!("no thread for the repository: {cause}"))
@@ -155,6 +162,7 @@ impl App {
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         following.end(patience).await;
+        exporter.end();
         served.map_err(StartError::Transport)
     }
 

@@ -5,6 +5,7 @@
 //! cost is told by `cost`.
 
 mod arrivals;
+mod batch_span;
 mod buckets;
 mod callers;
 mod close;
@@ -35,6 +36,7 @@ mod turns;
 mod units;
 mod worker;
 
+pub use batch_span::{described, tell_of_batch};
 pub use buckets::Buckets;
 pub use close::Closed;
 pub use cost::{CostPoint, CostTable, LengthWeight};

@@ -44,6 +44,8 @@ pub struct BatchNote {
     pub trace: TraceContext,
     /// The model and version, such as `shop/3`.
     pub model: Arc<str>,
+    /// Where it ran, such as `cpu` or `cuda:0`.
+    pub device: Arc<str>,
     /// Which of the model's instances ran it.
     pub instance: usize,
     /// Its rows, requests, fill, padding, and why it was closed.
@@ -73,6 +75,7 @@ pub struct BatchNote {
 /// What is known of a batch when its run begins.
 pub(super) struct BatchStart {
     pub(super) model: Arc<str>,
+    pub(super) device: Arc<str>,
     pub(super) instance: usize,
     pub(super) facts: BatchFacts,
     pub(super) length: usize,
@@ -89,10 +92,12 @@ pub(super) struct BatchStart {
 impl BatchNote {
     pub(super) fn new(start: BatchStart) -> Self {
         let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
-        let BatchStart { model, instance, facts, length, size, copies, members, .. } = start;
+        let BatchStart { model, device, instance, facts, length, size, copies, members, .. } =
+            start;
         Self {
             trace: TraceContext::root(is_sampled),
             model,
+            device,
             instance,
             facts,
             length,
@@ -127,7 +132,38 @@ impl BatchNote {
     }
 
     /// Notes that somebody who is told of was in it; says whether it is to be told of now, which it is once.
-    pub fn want(&self) -> bool {
+    pub(super) fn want(&self) -> bool {
         self.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
+    }
+}
+
+#[cfg(test)]
+impl BatchNote {
+    /// A batch of one row that ran so long, as was expected.
+    pub(crate) fn that_ran(begun: Instant, ran: Duration) -> Self {
+        let facts = BatchFacts {
+            units: 1,
+            jobs: 1,
+            fill: 1.0,
+            padding: 0.0,
+            closed: crate::batching::close::Closed::Share,
+        };
+        let note = Self::new(BatchStart {
+            model: "shop/3".into(),
+            device: "cpu".into(),
+            instance: 0,
+            facts,
+            length: 1,
+            size: 1,
+            copies: 0,
+            members: Vec::new(),
+            waited: Duration::ZERO,
+            assembled: Duration::ZERO,
+            begun,
+            expected: ran,
+            is_cold: false,
+        });
+        let _ = note.end.set((begun + ran, BatchEnd::Ran));
+        note
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     deadline::Deadline,
     ids::CallerName,
     runtime::ModelInstance,
+    telemetry::SpanQueue,
     tensor::Tensor,
 };
 
@@ -31,6 +32,10 @@ use crate::{
 pub struct QueueSetup<'a> {
     /// Names the threads and errors.
     pub model: &'a str,
+    /// Where the instances run, such as `cpu` or `cuda:0`.
+    pub device: &'a str,
+    /// Where batches are told of that somebody who is traced was in.
+    pub spans: SpanQueue,
     /// The graph's inputs in the order in which [`ModelQueue::run`] is given tensors.
     pub inputs: &'a [&'a str],
     /// How jobs lie in a batch, inputs in the same order.
@@ -63,10 +68,12 @@ impl ModelQueue {
         instances: Vec<Box<dyn ModelInstance>>,
         turns: &[Arc<Turns>],
     ) -> std::io::Result<Self> {
-        let QueueSetup { model, inputs, layout, options, cost, mut warm, pipelined } = setup;
+        let QueueSetup { model, device, spans, inputs, layout, options, cost, mut warm, pipelined } =
+            setup;
         let count = instances.len();
         warm.resize(count, HashSet::new());
-        let shared = Arc::new(Shared::new(model, layout, options, cost, (warm, turns)));
+        let shared =
+            Arc::new(Shared::new((model, device, spans), layout, options, cost, (warm, turns)));
         let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
         let queue = Self { shared: Arc::clone(&shared), instances: count };
         for (number, instance) in instances.into_iter().enumerate() {
@@ -273,6 +280,8 @@ mod tests {
         let instance = |_| Box::new(Double(Signature::default(), Arc::default())) as Box<_>;
         let setup = QueueSetup {
             model: "double",
+            device: "cpu",
+            spans: SpanQueue::default(),
             inputs: &["x"],
             layout,
             options: &options,

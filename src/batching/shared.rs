@@ -6,18 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::batching::{
-    buckets::Buckets,
-    close::Decision,
-    cost::CostTable,
-    counters::Counters,
-    error::BatchError,
-    job::{Job, Priority},
-    layout::BatchLayout,
-    options::BatchOptions,
-    outlook::Outlook,
-    schedule::{Asked, Schedule, Taken},
-    turns::{DeviceAccount, Turn, Turns},
+use crate::{
+    batching::{
+        buckets::Buckets,
+        close::Decision,
+        cost::CostTable,
+        counters::Counters,
+        error::BatchError,
+        job::{Job, Priority},
+        layout::BatchLayout,
+        options::BatchOptions,
+        outlook::Outlook,
+        schedule::{Asked, Schedule, Taken},
+        turns::{DeviceAccount, Turn, Turns},
+    },
+    telemetry::SpanQueue,
 };
 
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// The model and version.
     pub(super) model: Arc<str>,
+    /// Where its instances run.
+    pub(super) device: Arc<str>,
+    /// Where batches are told of.
+    pub(super) spans: SpanQueue,
     /// The buckets that each instance has run batches of.
     warm: Vec<Mutex<HashSet<usize>>>,
     /// One for each device; instances go round over them.
@@ -47,7 +54,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        model: &str,
+        (model, device, spans): (&str, &str, SpanQueue),
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
@@ -63,6 +70,8 @@ impl Shared {
             layout,
             counters: Counters::default(),
             model: model.into(),
+            device: device.into(),
+            spans,
             warm: warm.iter().map(|lengths| Mutex::new(warm_buckets(lengths))).collect(),
             buckets,
             devices: turns.iter().map(Turns::account).collect(),

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     batching::{
+        batch_span::end_batch,
         counters::BatchCounts,
         error::BatchError,
         job::{BatchFacts, RanBatch},
@@ -158,7 +159,7 @@ impl Stages<'_> {
                 }
             }
         };
-        note.over(outcome.end());
+        end_batch(&note, outcome.end(), &self.shared.spans);
         outcome
     }
 
@@ -171,6 +172,7 @@ impl Stages<'_> {
         let copied = batch.inputs.blocks.is_some() || as_it_came(&batch.pieces).is_none();
         Arc::new(BatchNote::new(BatchStart {
             model: Arc::clone(&self.shared.model),
+            device: Arc::clone(&self.shared.device),
             instance: self.number,
             facts: batch.facts,
             length: batch.length,

@@ -178,7 +178,7 @@ mod tests {
     fn controls() -> Arc<Controls> {
         let options = LogOptions::default();
         let log = start_log(&options, "test");
-        let observer = Arc::new(Observer::new(&TelemetryOptions::default()));
+        let observer = Arc::new(Observer::new(&TelemetryOptions::default(), Default::default()));
         Arc::new(Controls::new((log, options.level), observer))
     }
 

@@ -4,7 +4,13 @@ mod changeable;
 mod controls;
 mod finished;
 mod observer;
+mod spans;
+mod tail;
+mod user_spans;
+mod why;
 
 pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;
+pub use spans::Kept;
+pub use why::{Why, why};

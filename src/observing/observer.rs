@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    observing::finished::Finished,
+    batching::tell_of_batch,
+    observing::{
+        finished::Finished,
+        spans::{Kept, RequestStory},
+        tail::Tail,
+    },
     ranking::{RankRequest, Ranking},
-    telemetry::{Sampler, TelemetryOptions},
+    telemetry::{Sampler, SpanQueue, TelemetryOptions},
 };
 
 /// Watches requests end; one for the whole server.
@@ -13,14 +18,28 @@ use crate::{
 pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
+    propagators: Vec<String>,
     baggage_keys: Vec<String>,
+    tail: Tail,
+    spans: SpanQueue,
 }
 
 impl Observer {
-    /// Watches as the options say.
-    pub fn new(options: &TelemetryOptions) -> Self {
+    /// Watches as the options say; what is traced is put into the queue.
+    pub fn new(options: &TelemetryOptions, spans: SpanQueue) -> Self {
         let traces = &options.traces;
-        Self { sampler: Sampler::new(traces), baggage_keys: traces.baggage_keys.clone() }
+        Self {
+            sampler: Sampler::new(traces),
+            propagators: traces.propagators.clone(),
+            baggage_keys: traces.baggage_keys.clone(),
+            tail: Tail::new(traces),
+            spans,
+        }
+    }
+
+    /// Whether calls' headers are read for this.
+    pub fn reads(&self, propagator: &str) -> bool {
+        self.propagators.iter().any(|known| known == propagator)
     }
 
     /// The keys of a caller's baggage that are told.
@@ -38,5 +57,18 @@ impl Observer {
     ) {
         let Finished { method, ref outcome, ref notes, .. } = finished;
         tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
+        let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
+        if let Some(kept) = kept {
+            self.tell(finished, kept);
+        }
+    }
+
+    /// Has the request told of, and every batch that it was in.
+    fn tell(&self, finished: Finished, kept: Kept) {
+        let notes = &finished.notes;
+        for batch in notes.trip.notes.iter().chain(&notes.user.trip.notes) {
+            tell_of_batch(batch, &self.spans);
+        }
+        self.spans.tell(|| RequestStory { finished, kept });
     }
 }

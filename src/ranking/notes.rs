@@ -10,7 +10,7 @@ use crate::{
     ids::ModelId,
     ranking::response::{Degraded, UserState},
     telemetry::TraceContext,
-    users::Source,
+    users::{Reading, Source},
 };
 
 /// From when to when something went on; one that has no end was cut off.
@@ -51,6 +51,8 @@ pub struct UserNotes {
     pub read: Step,
     /// Where the record came from; none where none was read.
     pub source: Option<Source>,
+    /// What reading it took.
+    pub reading: Reading,
     /// The encoder's run, or the wait for one that another request had begun.
     pub encode: Step,
     /// What the encoder's run went through.
@@ -70,8 +72,6 @@ pub struct Notes {
     pub trace: TraceContext,
     /// The version that it was answered by, or would have been.
     pub model: Option<ModelId>,
-    /// Where that version runs, such as `cpu` or `cuda:0`.
-    pub device: String,
     /// The version of the encoder that the ranker needs.
     pub encoder: Option<ModelId>,
     /// Whether the model's traffic is split, or compared with another version.

@@ -233,7 +233,7 @@ impl UserDesk<'_> {
         self.notes.read.begin();
         let record = self.parts.users.read(&key_of(ranker, user), patience).await;
         self.notes.read.end();
-        self.notes.source = Some(record.source);
+        (self.notes.source, self.notes.reading) = (Some(record.source), record.reading);
         match self.expired() {
             true => Err(RankError::Expired(Stage::User)),
             false => Ok(record),

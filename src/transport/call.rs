@@ -55,14 +55,14 @@ impl Call {
         let arrival = Instant::now();
         let given = headers.get("grpc-timeout").and_then(|value| parse_timeout(value.as_bytes()));
         let timeout = given.unwrap_or(longest).min(longest);
-        let parent = parent_of(headers);
+        let parent = observer.reads("tracecontext").then(|| parent_of(headers)).flatten();
         Self {
             arrival,
             deadline: Deadline::after(arrival, timeout.saturating_sub(RESERVE)),
             explicit: given.is_some(),
             trace: observer.sampler.begin(parent),
             parent,
-            carried: carried_by(headers, observer.baggage_keys()),
+            carried: carried_by(headers, observer),
         }
     }
 }
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_configuration_caps_the_deadline() {
-        let observer = Observer::new(&crate::telemetry::TelemetryOptions::default());
+        let observer = Observer::new(&Default::default(), Default::default());
         let mut headers = HeaderMap::new();
         headers.insert("grpc-timeout", http::HeaderValue::from_static("1H"));
         let call = Call::arriving(&headers, Duration::from_secs(2), &observer);

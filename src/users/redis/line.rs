@@ -81,6 +81,11 @@ impl Line {
         open.as_ref().is_some_and(|open| open.tracking.is_trusted())
     }
 
+    /// Whether nothing is asked until a probe succeeds.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// The connections, whatever the breaker says; for probes.
     pub(super) fn link(&self) -> Option<Link> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
