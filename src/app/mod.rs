@@ -33,12 +33,12 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::Observer,
+    observing::{Controls, Observer},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, LoadOptions, Registry, ServingError, State},
-    telemetry::Exporting,
+    telemetry::{Exporting, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -132,11 +132,14 @@ impl App {
     pub async fn serve(
         self,
         stop: CancellationToken,
+        log: Log,
         started: impl FnOnce(String),
     ) -> Result<(), StartError> {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
+        let observer =
+            Arc::new(Observer::new(&self.config.telemetry, self.exporting.queue().clone()));
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -145,10 +148,8 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
-            observer: Arc::new(Observer::new(
-                &self.config.telemetry,
-                self.exporting.queue().clone(),
-            )),
+            controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
+            observer,
         };
         let exporter = self.exporting.start(Box::new(Default::default))?;
         let interval = self.config.models.poll_interval;

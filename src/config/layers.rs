@@ -291,7 +291,7 @@ mod tests {
             ],
         );
         let toml = "[server]\nmax_in_flight = 0\n[log]\nlevel = \"podium=loud\"";
-        check(toml, &[("server.max_in_flight", "between 1"), ("log.level", "no level")]);
+        check(toml, &[("server.max_in_flight", "between 1"), ("log.level", "neither a level")]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What must not be printed.
 
 /// Keys whose values are secrets.
-const SECRETS: [&str; 2] = ["users.redis.password", "users.redis.sentinel_password"];
+const SECRETS: [&str; 3] =
+    ["users.redis.password", "users.redis.sentinel_password", "log.user_hash_key"];
 
 /// Keys whose values are addresses that may hold a password.
 const ADDRESSES: [&str; 2] = ["users.redis.url", "models.dir"];
@@ -85,6 +86,7 @@ mod tests {
     fn passwords_are_hidden() {
         check("users.redis.password", "word", "***");
         check("users.redis.password", "", "");
+        check("log.user_hash_key", "word", "***");
         check("users.redis.sentinel_password", "word", "***");
         check("users.redis.username", "shop", "shop");
         let key = "users.redis.url";

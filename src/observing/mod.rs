@@ -1,5 +1,7 @@
 //! What becomes of requests, for those who watch: each that ends is told to the observer, whatever came of it.
 
+mod changeable;
+mod controls;
 mod finished;
 mod observer;
 mod spans;
@@ -7,6 +9,7 @@ mod tail;
 mod user_spans;
 mod why;
 
+pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;
 pub use spans::Kept;

@@ -55,6 +55,8 @@ impl Observer {
         _request: Option<&Arc<RankRequest>>,
         _answer: Option<&Ranking>,
     ) {
+        let Finished { method, ref outcome, ref notes, .. } = finished;
+        tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         if let Some(kept) = kept {
             self.tell(finished, kept);

@@ -1,23 +1,36 @@
 //! What the server tells of itself.
 
+mod current;
 mod exporting;
+mod keyed_hash;
 mod log;
+mod log_filter;
+mod log_line;
+mod log_options;
+mod masked;
 mod options;
 mod otlp;
 mod otlp_options;
+mod panics;
 mod sampler;
 mod span_queue;
 mod trace_context;
 mod written_span;
 
+pub use current::{current_trace, within, within_sync};
 pub use exporting::{Exporter, Exporting, MetricSource};
-pub use log::{LogFormat, LogOptions, is_log_level, start_log};
+pub use keyed_hash::KeyedHash;
+pub use log::{Log, check_log_level, start_log};
+pub use log_filter::LogLevelError;
+pub use log_options::{LogFormat, LogOptions};
+pub use masked::without_values;
 pub use options::{
     Compression, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind, TelemetryOptions,
     TraceOptions,
 };
 pub use otlp::OtlpError;
 pub use otlp_options::{OtlpOptions, key_values};
+pub use panics::{log_panics, panic_message};
 pub use sampler::Sampler;
 pub use span_queue::{SpanCounts, SpanQueue, Story};
 pub use trace_context::TraceContext;
