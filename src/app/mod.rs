@@ -36,12 +36,12 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::{Gatherer, Observer},
+    observing::{Controls, Gatherer, Observer},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, LoadOptions, Registry, ServingError, State},
-    telemetry::Exporting,
+    telemetry::{Exporting, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -135,6 +135,7 @@ impl App {
     pub async fn serve(
         self,
         stop: CancellationToken,
+        log: Log,
         started: impl FnOnce(String),
     ) -> Result<(), StartError> {
         let listeners =
@@ -151,6 +152,7 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
+            controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
             observer,
             gatherer: Arc::clone(&gatherer),
         };

@@ -2,6 +2,8 @@
 
 mod call_metrics;
 mod callers;
+mod changeable;
+mod controls;
 mod finished;
 mod gather;
 mod observer;
@@ -13,6 +15,7 @@ mod user_spans;
 mod why;
 
 pub use call_metrics::{CalledMethod, METHODS};
+pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use finished::{Carried, Finished, Outcome};
 pub use gather::Gatherer;
 pub use observer::Observer;

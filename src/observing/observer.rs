@@ -82,6 +82,8 @@ impl Observer {
         _request: Option<&Arc<RankRequest>>,
         answer: Option<&Ranking>,
     ) {
+        let Finished { method, ref outcome, ref notes, .. } = finished;
+        tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         self.requests.finished(&finished, answer, kept.is_some());
         if let Some(kept) = kept {

@@ -1,15 +1,22 @@
 //! What the server tells of itself.
 
+mod current;
 mod exporting;
 mod exposition;
 mod family;
 mod histogram;
+mod keyed_hash;
 mod log;
+mod log_filter;
+mod log_line;
+mod log_options;
+mod masked;
 pub mod metrics;
 mod options;
 mod otlp;
 mod otlp_metrics;
 mod otlp_options;
+mod panics;
 mod sampler;
 mod span_queue;
 mod trace_context;
@@ -22,8 +29,13 @@ pub use histogram::{
 };
 mod written_span;
 
+pub use current::{current_trace, within, within_sync};
 pub use exporting::{Exporter, Exporting, MetricSource};
-pub use log::{LogFormat, LogOptions, is_log_level, start_log};
+pub use keyed_hash::KeyedHash;
+pub use log::{Log, check_log_level, start_log};
+pub use log_filter::LogLevelError;
+pub use log_options::{LogFormat, LogOptions};
+pub use masked::without_values;
 pub use options::{
     Compression, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind, TelemetryOptions,
     TraceOptions,
@@ -31,6 +43,7 @@ pub use options::{
 pub use otlp::OtlpError;
 pub use otlp_metrics::otlp_metrics;
 pub use otlp_options::{OtlpOptions, key_values};
+pub use panics::{log_panics, panic_message};
 pub use sampler::Sampler;
 pub use span_queue::{SpanCounts, SpanQueue, Story};
 pub use trace_context::TraceContext;

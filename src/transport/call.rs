@@ -21,7 +21,7 @@ use crate::{
     deadline::Deadline,
     observing::{Carried, Observer},
     ranking::Stage,
-    telemetry::TraceContext,
+    telemetry::{TraceContext, within_sync},
     transport::{
         call_end::Unended,
         limits::Limits,
@@ -142,9 +142,11 @@ where
         let end = call.deadline.at() + RESERVE / 2;
         let too_late = call.deadline.expired(call.arrival);
         let unended = Unended::of(&request, (call.arrival, call.trace), &self.layer.observer);
+        let trace = call.trace;
         request.extensions_mut().insert(call);
         CallFuture {
             too_late,
+            trace,
             expiry: bounded.then(|| tokio::time::sleep_until(end.into())),
             inner: self.inner.call(request),
             unended,
@@ -164,6 +166,8 @@ pin_project! {
         too_late: bool,
         // None where it has been answered, or is not gRPC's.
         unended: Option<Unended>,
+        // Lines that are logged on the way carry its ids.
+        trace: TraceContext,
         limits: Limits,
     }
 }
@@ -180,18 +184,21 @@ where
             Some(unended) => unended.answered(response),
             None => response,
         };
-        if *this.too_late {
-            return Poll::Ready(Ok(answered(status::expired(Stage::Arrival).into_http())));
-        }
-        if let Poll::Ready(result) = this.inner.poll(cx) {
-            return Poll::Ready(result.map(|response| answered(own_words(response, this.limits))));
-        }
-        match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
-            Some(Poll::Ready(())) => {
-                Poll::Ready(Ok(answered(status::expired(Stage::Receiving).into_http())))
+        within_sync(*this.trace, || {
+            if *this.too_late {
+                return Poll::Ready(Ok(answered(status::expired(Stage::Arrival).into_http())));
             }
-            _ => Poll::Pending,
-        }
+            if let Poll::Ready(result) = this.inner.poll(cx) {
+                let answer = |response| answered(own_words(response, this.limits));
+                return Poll::Ready(result.map(answer));
+            }
+            match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
+                Some(Poll::Ready(())) => {
+                    Poll::Ready(Ok(answered(status::expired(Stage::Receiving).into_http())))
+                }
+                _ => Poll::Pending,
+            }
+        })
     }
 }
 

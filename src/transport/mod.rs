@@ -19,6 +19,7 @@ mod rank_service;
 mod server;
 mod status;
 mod storing;
+mod telemetry_service;
 mod trace_headers;
 mod user_service;
 mod warming;

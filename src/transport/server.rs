@@ -13,7 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    observing::{Gatherer, Observer},
+    observing::{Controls, Gatherer, Observer},
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -29,9 +29,12 @@ use crate::{
         model_service::{ModelApi, ModelParts},
         pb::{
             self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
-            rank_service_server::RankServiceServer, user_service_server::UserServiceServer,
+            rank_service_server::RankServiceServer,
+            telemetry_service_server::TelemetryServiceServer,
+            user_service_server::UserServiceServer,
         },
         rank_service::RankApi,
+        telemetry_service::TelemetryApi,
         user_service::UserApi,
     },
 };
@@ -115,6 +118,8 @@ pub struct ServerParts {
     pub observer: Arc<Observer>,
     /// Who reads what is counted.
     pub gatherer: Arc<Gatherer>,
+    /// What changes of it while the server serves.
+    pub controls: Arc<Controls>,
 }
 
 /// The bound sockets.
@@ -284,8 +289,11 @@ impl Server {
         let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
         let probes = probes.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
+        let telemetry = TelemetryApi { controls: Arc::clone(&parts.controls) };
+        let telemetry = TelemetryServiceServer::new(telemetry);
         let routes = Routes::from(probes)
             .add_service(models)
+            .add_service(telemetry.max_decoding_message_size(LARGEST_COMMAND))
             .add_service(self.health_server(health))
             .add_service(reflection(&ADMIN).build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection(&ADMIN).build_v1alpha().map_err(|e| e.to_string())?);
@@ -314,8 +322,8 @@ impl Server {
 const PUBLIC: [&str; 3] =
     ["podium.v1.RankService", "podium.v1.UserService", "podium.v1.InfoService"];
 
-/// The service that reflection lists on the admin listener.
-const ADMIN: [&str; 1] = ["podium.v1.ModelService"];
+/// The services that reflection lists on the admin listener.
+const ADMIN: [&str; 2] = ["podium.v1.ModelService", "podium.v1.TelemetryService"];
 
 fn reflection(services: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
     let known = tonic_reflection::server::Builder::configure()
