@@ -13,7 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    observing::{Controls, Observer},
+    observing::{Controls, Gatherer, Observer},
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -25,6 +25,7 @@ use crate::{
         health::{Health, HealthApi},
         info_service::InfoApi,
         limits::Limits,
+        metrics,
         model_service::{ModelApi, ModelParts},
         pb::{
             self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
@@ -117,6 +118,8 @@ pub struct ServerParts {
     pub observer: Arc<Observer>,
     /// What changes of it while the server serves.
     pub controls: Arc<Controls>,
+    /// Who reads what is counted.
+    pub gatherer: Arc<Gatherer>,
 }
 
 /// The bound sockets.
@@ -252,6 +255,7 @@ impl Server {
         };
         let largest = limits.max_message_bytes;
         let flow = Flow::new(flow_options, self.draining.clone());
+        self.parts.gatherer.add(metrics::places(flow.clone()));
         let observer = Arc::clone(&self.parts.observer);
         let rank = RankApi {
             engine: Arc::clone(&engine),
@@ -283,6 +287,7 @@ impl Server {
             draining: self.draining.clone(),
         });
         let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
+        let probes = probes.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
         let telemetry = TelemetryApi { controls: Arc::clone(&parts.controls) };
         let telemetry = TelemetryServiceServer::new(telemetry);
