@@ -10,6 +10,7 @@ mod callers;
 mod close;
 mod cost;
 mod counters;
+mod depth;
 mod error;
 #[cfg(test)]
 mod fill;
@@ -39,6 +40,7 @@ pub use buckets::Buckets;
 pub use close::Closed;
 pub use cost::{CostPoint, CostTable, LengthWeight};
 pub use counters::BatchCounts;
+pub use depth::QueueDepth;
 pub use error::BatchError;
 pub use job::{BatchFacts, Priority, Trip, Work};
 pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};

@@ -8,6 +8,7 @@ use crate::{
     batching::{
         cost::CostTable,
         counters::BatchCounts,
+        depth::QueueDepth,
         error::BatchError,
         job::{Job, Priority, Trip, Work},
         layout::BatchLayout,
@@ -104,6 +105,11 @@ impl ModelQueue {
     /// What has become of rows so far.
     pub fn counts(&self) -> BatchCounts {
         self.shared.counters.read()
+    }
+
+    /// How much waits and runs.
+    pub fn depth(&self) -> QueueDepth {
+        self.shared.depth()
     }
 
     /// Whether nothing waits, and an instance has nothing to run.

@@ -10,6 +10,7 @@ use crate::{
         arrivals::Arrivals,
         close::{BatchBounds, Closed, Decision, Situation, decide},
         cost::CostTable,
+        depth::QueueDepth,
         error::BatchError,
         job::{Job, Key, Priority},
         lane::Waiting,
@@ -117,6 +118,13 @@ impl Schedule {
     /// What runs cost as far as is known.
     pub(super) fn cost(&self) -> &CostTable {
         &self.cost
+    }
+
+    /// How much waits and runs.
+    pub(super) fn depth(&self) -> QueueDepth {
+        let (requests, rows) = (self.pending.jobs(), self.pending.units());
+        let running = self.instances.iter().map(|instance| instance.batches).sum();
+        QueueDepth { requests, rows, running }
     }
 
     /// Whether nothing waits.

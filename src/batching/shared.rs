@@ -11,6 +11,7 @@ use crate::batching::{
     close::Decision,
     cost::CostTable,
     counters::Counters,
+    depth::QueueDepth,
     error::BatchError,
     job::{Job, Priority},
     layout::BatchLayout,
@@ -102,6 +103,11 @@ impl Shared {
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
         state.schedule.is_empty() && state.schedule.has_idle()
+    }
+
+    /// How much waits and runs.
+    pub(super) fn depth(&self) -> QueueDepth {
+        self.state().schedule.depth()
     }
 
     /// Takes a job out whose caller left.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    observing::finished::Finished,
+    observing::{finished::Finished, live::Live},
     ranking::{RankRequest, Ranking},
     telemetry::{Sampler, TelemetryOptions},
 };
@@ -13,6 +13,8 @@ use crate::{
 pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
+    /// The last seconds.
+    pub live: Live,
     baggage_keys: Vec<String>,
 }
 
@@ -20,7 +22,8 @@ impl Observer {
     /// Watches as the options say.
     pub fn new(options: &TelemetryOptions) -> Self {
         let traces = &options.traces;
-        Self { sampler: Sampler::new(traces), baggage_keys: traces.baggage_keys.clone() }
+        let (sampler, live) = (Sampler::new(traces), Live::new(&options.live));
+        Self { sampler, live, baggage_keys: traces.baggage_keys.clone() }
     }
 
     /// The keys of a caller's baggage that are told.
@@ -36,6 +39,7 @@ impl Observer {
         _request: Option<&Arc<RankRequest>>,
         _answer: Option<&Ranking>,
     ) {
+        self.live.note(&finished);
         tracing::trace!(?finished, "a request ended");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     batching::{
         BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
-        Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
+        Outlook, Pipeline, Priority, QueueDepth, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -233,6 +233,11 @@ impl ModelHandle {
     /// What has become of rows since the version was loaded.
     pub fn counts(&self) -> BatchCounts {
         self.queue.counts()
+    }
+
+    /// How much of its work waits and runs.
+    pub fn depth(&self) -> QueueDepth {
+        self.queue.depth()
     }
 
     /// Whether it could run something more without anybody waiting for it.

@@ -7,8 +7,8 @@ mod trace_context;
 
 pub use log::{LogFormat, LogOptions, is_log_level, start_log};
 pub use options::{
-    Compression, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind, TelemetryOptions,
-    TraceOptions,
+    Compression, LiveOptions, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind,
+    TelemetryOptions, TraceOptions,
 };
 pub use sampler::Sampler;
 pub use trace_context::TraceContext;
