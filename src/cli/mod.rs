@@ -16,6 +16,7 @@ mod settings;
 mod signals;
 mod span;
 mod telemetry;
+mod top;
 mod trial;
 mod tune;
 mod users;
@@ -46,6 +47,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Show and change what a server logs, and which traces it draws
     Telemetry(telemetry::TelemetryArgs),
+    /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
+    Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Users(args) => users::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Telemetry(args) => telemetry::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

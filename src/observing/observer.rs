@@ -7,6 +7,7 @@ use crate::{
     observing::{
         call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
+        live::Live,
         request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
@@ -21,6 +22,8 @@ pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
     propagators: Vec<String>,
+    /// The last seconds.
+    pub live: Live,
     baggage_keys: Vec<String>,
     requests: RequestMetrics,
     calls: CallMetrics,
@@ -34,6 +37,7 @@ impl Observer {
         let traces = &options.traces;
         Self {
             sampler: Sampler::new(traces),
+            live: Live::new(&options.live),
             propagators: traces.propagators.clone(),
             baggage_keys: traces.baggage_keys.clone(),
             requests: RequestMetrics::new(options.metrics.max_callers),
@@ -84,6 +88,7 @@ impl Observer {
     ) {
         let Finished { method, ref outcome, ref notes, .. } = finished;
         tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
+        self.live.note(&finished);
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         self.requests.finished(&finished, answer, kept.is_some());
         if let Some(kept) = kept {

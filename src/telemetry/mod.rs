@@ -37,8 +37,8 @@ pub use log_filter::LogLevelError;
 pub use log_options::{LogFormat, LogOptions};
 pub use masked::without_values;
 pub use options::{
-    Compression, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind, TelemetryOptions,
-    TraceOptions,
+    Compression, LiveOptions, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind,
+    TelemetryOptions, TraceOptions,
 };
 pub use otlp::OtlpError;
 pub use otlp_metrics::otlp_metrics;
