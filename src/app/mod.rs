@@ -65,8 +65,22 @@ impl App {
     /// # Errors
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
-        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let exporting = Exporting::new(&config.telemetry)?;
+        Self::load_with(config, exporting).await
+    }
+
+    /// The same, where a log tells of it, and a collector as well.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub async fn load_watched(config: Config, log: &Log) -> Result<Self, StartError> {
+        let exporting = Exporting::new(&config.telemetry)?;
+        log.send_spans(exporting.queue());
+        Self::load_with(config, exporting).await
+    }
+
+    async fn load_with(config: Config, exporting: Exporting) -> Result<Self, StartError> {
+        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
