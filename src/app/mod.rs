@@ -3,6 +3,7 @@
 mod ahead;
 mod banner;
 mod bringing;
+mod device_memory;
 mod error;
 mod example;
 mod follower;
@@ -29,8 +30,9 @@ pub use warm_up_file::load_warm_up;
 
 use crate::{
     app::{
-        ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
-        guard::Guard, loader::Loader, overrides::Overrides, sighting::Sighting, trial::Trials,
+        ahead::EmbeddingsAhead, banner::Banner, device_memory::device_memory, follower::Follower,
+        following::Following, guard::Guard, loader::Loader, overrides::Overrides,
+        sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
@@ -189,6 +191,9 @@ impl App {
         let gatherer = Arc::new(Gatherer::new(engine, lives, Arc::clone(observer)));
         gatherer.add(metrics::spans(self.exporting.queue().clone()));
         gatherer.add(metrics::machine(&self.runtime, self.config.models.memory_reserve_mib));
+        if self.runtime.device().is_gpu() {
+            gatherer.add(device_memory());
+        }
         gatherer
     }
 

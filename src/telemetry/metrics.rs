@@ -154,6 +154,10 @@ metrics! {
         "Memory that this process can still have, by the system and by its groups.";
     MEMORY_RESERVE: Gauge "podium_memory_reserve_bytes" in "bytes" by []
         "Memory that shall stay free when a version is loaded, `models.memory_reserve_mib`.";
+    DEVICE_MEMORY_USED: Gauge "podium_device_memory_used_bytes" in "bytes" by ["device"]
+        "Memory of a GPU that is taken, by all processes together; none without a GPU.";
+    DEVICE_MEMORY: Gauge "podium_device_memory_total_bytes" in "bytes" by ["device"]
+        "Memory of a GPU; none without a GPU.";
     PROCESS_CPU: Counter "process_cpu_seconds" in "seconds" by []
         "Processor time that the process has used, user and system.";
     PROCESS_MEMORY: Gauge "process_resident_memory_bytes" in "bytes" by []

@@ -6,6 +6,7 @@ mod encoding;
 mod fixture;
 mod floors;
 mod graph_cache;
+mod metrics_table;
 mod packed;
 
 // A repository in an object store.
