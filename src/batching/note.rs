@@ -44,6 +44,8 @@ pub struct BatchNote {
     pub trace: TraceContext,
     /// The model and version, such as `shop/3`.
     pub model: Arc<str>,
+    /// Batches that the model had run before.
+    pub number: u64,
     /// Which of the model's instances ran it.
     pub instance: usize,
     /// Its rows, requests, fill, padding, and why it was closed.
@@ -73,6 +75,7 @@ pub struct BatchNote {
 /// What is known of a batch when its run begins.
 pub(super) struct BatchStart {
     pub(super) model: Arc<str>,
+    pub(super) number: u64,
     pub(super) instance: usize,
     pub(super) facts: BatchFacts,
     pub(super) length: usize,
@@ -89,10 +92,12 @@ pub(super) struct BatchStart {
 impl BatchNote {
     pub(super) fn new(start: BatchStart) -> Self {
         let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
-        let BatchStart { model, instance, facts, length, size, copies, members, .. } = start;
+        let BatchStart { model, number, instance, facts, length, size, copies, members, .. } =
+            start;
         Self {
             trace: TraceContext::root(is_sampled),
             model,
+            number,
             instance,
             facts,
             length,
@@ -145,6 +150,7 @@ impl BatchNote {
         };
         let note = Self::new(BatchStart {
             model: "shop/3".into(),
+            number: 0,
             instance: 0,
             facts,
             length: 1,

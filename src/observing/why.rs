@@ -67,6 +67,7 @@ fn causes(finished: &Finished) -> Vec<Cause> {
     all.push((select, Why::new("SELECT", text)));
     all.extend(waits(&notes.trip, ended));
     all.extend(runs(notes));
+    all.extend(waking(notes, ended));
     all.retain(|(weight, _)| !weight.is_zero());
     all
 }
@@ -118,21 +119,25 @@ fn waits(trip: &Trip, ended: Instant) -> Vec<Cause> {
         Closed::Delay | Closed::NoCompany => ", the last of it for company",
         _ => "",
     };
-    let ahead = match runs_in(queued, first.expected) {
+    let ahead = match trip.ahead {
         0 => String::new(),
-        1 => ", as long as one batch runs".to_owned(),
-        many => format!(", as long as {many} batches run one after another"),
+        1 => ", in which one batch ran".to_owned(),
+        many => format!(", in which {many} batches ran"),
     };
     let text = format!("it waited {} in the model's queue{ahead}{company}", ms(queued));
     vec![device, (queued, Why::new("QUEUE", text))]
 }
 
-/// How many runs of a length such a wait would hold.
-fn runs_in(wait: Duration, run: Duration) -> u64 {
-    match run.is_zero() {
-        true => 0,
-        false => (wait.as_secs_f64() / run.as_secs_f64()).round() as u64,
-    }
+/// What passed between the end of its last run and the sorting of its answer.
+fn waking(notes: &Notes, ended: Instant) -> Option<Cause> {
+    let over = notes.trip.notes.iter().filter_map(|note| Some(note.end()?.0)).max()?;
+    let until = notes.select.begun.unwrap_or(ended);
+    let took = until.saturating_duration_since(over);
+    let text = format!(
+        "it took {} until its answer was sorted after its run: the processors were busy with other work",
+        ms(took)
+    );
+    Some((took, Why::new("SCHEDULING", text)))
 }
 
 /// Why its runs took long, where they did for a reason of their own.
@@ -409,15 +414,20 @@ mod tests {
 
     #[test]
     fn the_queue() {
-        check(
-            |s| s.batch((80, 100), |_| {}),
-            "QUEUE",
-            "it waited 80 ms in the model's queue, as long as 4 batches run one after another",
-        );
+        check(|s| s.batch((80, 100), |_| {}), "QUEUE", "it waited 80 ms in the model's queue");
+        let ahead = |ahead| {
+            move |s: &mut Scene| {
+                s.batch((80, 100), |_| {});
+                s.finished.notes.trip.ahead = ahead;
+            }
+        };
+        let text = "it waited 80 ms in the model's queue, in which";
+        check(ahead(1), "QUEUE", &format!("{text} one batch ran"));
+        check(ahead(4), "QUEUE", &format!("{text} 4 batches ran"));
         check(
             |s| s.batch((80, 100), |note| note.facts.closed = Closed::Delay),
             "QUEUE",
-            "it waited 80 ms in the model's queue, as long as 4 batches run one after another, the last of it for company",
+            "it waited 80 ms in the model's queue, the last of it for company",
         );
         check(
             |s| s.finished.notes.trip.came = Some(s.at + span(30)),
@@ -467,6 +477,14 @@ mod tests {
             |s| s.batch((2, 98), |note| note.is_cold = true),
             "NONE",
             "nothing stands out: 96 ms of 100 ms were the model's run",
+        );
+        check(
+            |s| {
+                s.batch((2, 10), |_| {});
+                s.finished.notes.select = s.step(90, 91);
+            },
+            "SCHEDULING",
+            "it took 80 ms until its answer was sorted after its run: the processors were busy with other work",
         );
         check(
             |s| s.batch((2, 98), |note| note.length = 128),

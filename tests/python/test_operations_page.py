@@ -165,7 +165,7 @@ def test_every_section_is_filled_under_load(page: Page, shop: Shop) -> None:
 
 def test_a_swap_is_shown(page: Page, shop: Shop) -> None:
     shop.say(2, "shadow = { version = 3, share = 100 }")
-    page.wait_for("document.getElementById('changes-body').innerText.includes('trial-ranker is led')")
+    page.wait_for("document.getElementById('changes-body').innerText.includes('Live route of trial-ranker')")
     page.wait_for("document.getElementById('changes-body').innerText.includes('version 2')")
     shop.say(1, "shadow = { version = 3, share = 100 }")
 
@@ -223,7 +223,7 @@ def test_hostile_texts_are_texts(page: Page) -> None:
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def test_it_reads_well(page: Page, tmp_path: Path, size: tuple[int, int], scheme: str) -> None:
     page.look(*size, scheme)
-    page.evaluate("document.getElementById('try-form').requestSubmit()")
+    page.evaluate("document.getElementById('try-send').click()")
     page.wait_for("document.querySelector('#try-answer table')")
     page.screenshot(tmp_path / f"{size[0]}-{scheme}.png")
     found = page.evaluate(CONTRASTS)
@@ -238,10 +238,10 @@ def test_it_reads_well(page: Page, tmp_path: Path, size: tuple[int, int], scheme
 
 
 def test_the_keyboard_is_enough(page: Page) -> None:
-    for key in ("Tab", "Enter"):
-        for kind in ("keyDown", "keyUp"):
-            page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode={"Tab": 9}.get(key, 13),
-                      text="\r" if key == "Enter" and kind == "keyDown" else "")  # fmt: skip
+    for key, code, text in (("Tab", 9, ""), ("Enter", 13, "\r")):
+        pressed: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        page.call("Input.dispatchKeyEvent", type="keyDown", text=text, **pressed)
+        page.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
     assert page.evaluate("location.hash") == "#try"
 
 

@@ -43,7 +43,9 @@ impl Asking {
     async fn get(&mut self, path: &'static str) -> Result<Vec<u8>, String> {
         let url = &self.url;
         let gone = |error: &dyn std::error::Error| {
-            format!("no server answers at {url} ({error}). Start one with `make serve`, or name another with --admin")
+            format!(
+                "no server answers at {url} ({error}). Start one with `make serve`, or name another with --admin"
+            )
         };
         let channel = &mut self.channel;
         poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| gone(&error))?;
@@ -70,5 +72,6 @@ impl Asking {
 fn refusal(status: http::StatusCode, body: &[u8]) -> String {
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| json.get("error")?.get("message")?.as_str());
-    message.map_or_else(|| format!("HTTP status {status}; is it the admin listener?"), str::to_owned)
+    message
+        .map_or_else(|| format!("HTTP status {status}; is it the admin listener?"), str::to_owned)
 }

@@ -47,7 +47,8 @@ impl Screen {
         let mut out = io::stdout().lock();
         let text = text::text(report, width);
         let rows = usize::from(height).saturating_sub(1);
-        let head = fault.map(|fault| format!("NO ANSWER, the figures are old: {}", text::clean(fault)));
+        let head =
+            fault.map(|fault| format!("NO ANSWER, the figures are old: {}", text::clean(fault)));
         let lines = head.iter().map(String::as_str).chain(text.lines());
         queue!(out, MoveTo(0, 0))?;
         for line in lines.take(rows) {

@@ -18,10 +18,18 @@ pub(super) fn text(report: &Report, width: u16) -> String {
     let _ = writeln!(text, "\n{}", models(report, width));
     let live = &report.live;
     if !live.slowest.is_empty() {
-        let _ = writeln!(text, "\nSlowest requests of the last minutes\n{}", slowest(&live.slowest, width));
+        let _ = writeln!(
+            text,
+            "\nSlowest requests of the last minutes\n{}",
+            slowest(&live.slowest, width)
+        );
     }
     if !report.comparisons.is_empty() {
-        let _ = writeln!(text, "\nVersions beside the live ones\n{}", comparisons(&report.comparisons, width));
+        let _ = writeln!(
+            text,
+            "\nVersions beside the live ones\n{}",
+            comparisons(&report.comparisons, width)
+        );
     }
     if !report.changes.is_empty() {
         let _ = writeln!(text, "\nRecent swaps\n{}", changes(report, width));
@@ -38,7 +46,11 @@ fn summary(report: &Report) -> String {
     let ten = &report.live.last_10_s;
     let state = if report.draining { "draining" } else { "serving" };
     let up = span(Duration::from_secs_f64(report.uptime_s.max(0.0)));
-    let mut text = format!("podium {} {state}, up {up}, gRPC on {}\n", clean(&report.version), clean(&report.listen));
+    let mut text = format!(
+        "podium {} {state}, up {up}, gRPC on {}\n",
+        clean(&report.version),
+        clean(&report.listen)
+    );
     if !report.repository_fault.is_empty() {
         let _ = writeln!(text, "FAULT: {}", clean(&report.repository_fault));
     }
@@ -72,13 +84,24 @@ fn summary(report: &Report) -> String {
 
 fn models(report: &Report, width: u16) -> Table {
     let header = [
-        "model", "state", "traffic", "req/s", "err/s", "p50 ms", "p95 ms", "p99 ms", "rows/batch",
-        "fill", "waiting", "where",
+        "model",
+        "state",
+        "traffic",
+        "req/s",
+        "err/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "rows/batch",
+        "fill",
+        "waiting",
+        "where",
     ];
     let mut table = new_table(header, width);
     for version in &report.models {
         let own = report.live.models.iter();
-        let own = own.into_iter().find(|own| own.name == version.name && own.version == version.version);
+        let own =
+            own.into_iter().find(|own| own.name == version.name && own.version == version.version);
         table.add_row(model_row(version, own.map(|own| &own.last_10_s)));
     }
     right(&mut table, 3..11);
@@ -107,7 +130,11 @@ fn model_row(version: &VersionReport, figures: Option<&Figures>) -> Vec<String> 
         optional(figures.batches.rows_per_batch, figure),
         optional(figures.batches.fill, percent),
         if is_loaded { version.queue.requests.to_string() } else { String::new() },
-        if is_loaded { format!("{} × {}", version.device, version.instances) } else { String::new() },
+        if is_loaded {
+            format!("{} × {}", version.device, version.instances)
+        } else {
+            String::new()
+        },
     ]
 }
 
@@ -120,9 +147,14 @@ fn traffic(version: &VersionReport) -> Vec<String> {
 }
 
 fn slowest(all: &[SlowRequest], width: u16) -> Table {
-    let mut table = new_table(["took ms", "why", "outcome", "model", "caller", "request", "trace"], width);
+    let mut table =
+        new_table(["took ms", "why", "outcome", "model", "caller", "request", "trace"], width);
     for one in all.iter().take(MOST_ROWS) {
-        let model = if one.model.is_empty() { String::new() } else { format!("{}/{}", one.model, one.version) };
+        let model = if one.model.is_empty() {
+            String::new()
+        } else {
+            format!("{}/{}", one.model, one.version)
+        };
         let row = [
             figure(one.total_ms),
             format!("{}: {}", one.reason, one.text),
@@ -139,8 +171,17 @@ fn slowest(all: &[SlowRequest], width: u16) -> Table {
 }
 
 fn comparisons(all: &[ComparisonReport], width: u16) -> Table {
-    let header =
-        ["version", "beside", "verdict", "requests", "kendall tau", "overlap", "psi", "errors", "p95 ms"];
+    let header = [
+        "version",
+        "beside",
+        "verdict",
+        "requests",
+        "kendall tau",
+        "overlap",
+        "psi",
+        "errors",
+        "p95 ms",
+    ];
     let mut table = new_table(header, width);
     for one in all {
         let beside = |own: String, live: String| format!("{own} (live {live})");
@@ -175,13 +216,14 @@ fn changes(report: &Report, width: u16) -> Table {
 fn what(of: &ChangeReport) -> String {
     match (of.kind.as_str(), of.label.as_str()) {
         ("life", _) => format!("{}/{}", of.name, of.version),
-        (_, "") => format!("{} is led", of.name),
-        (_, label) => format!("{}@{label} is led", of.name),
+        (_, "") => format!("live route of {}", of.name),
+        (_, label) => format!("label {label} of {}", of.name),
     }
 }
 
 fn change(of: &ChangeReport) -> String {
-    let place = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
+    let place =
+        |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
     match of.kind.as_str() {
         "life" => format!("{} → {}", place(&of.from, "new"), place(&of.to, "gone")),
         _ => format!("{} → {}", place(&of.from, "highest"), place(&of.to, "highest")),
