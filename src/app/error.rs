@@ -1,6 +1,6 @@
 //! Why there is no server.
 
-use crate::serving::ServingError;
+use crate::{serving::ServingError, telemetry::OtlpError};
 
 /// A start that failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum StartError {
         /// What is wrong and what to do.
         wrong: String,
     },
+    /// A collector that cannot be spoken to.
+    #[error("telemetry.{0}")]
+    Telemetry(#[from] OtlpError),
     /// A user store that cannot be.
     #[error("{0}")]
     Users(String),

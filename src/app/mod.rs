@@ -11,6 +11,7 @@ mod guard;
 mod journey;
 mod loader;
 mod memory;
+mod metrics;
 mod overrides;
 mod rehearsal;
 mod sighting;
@@ -33,11 +34,12 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::Observer,
+    observing::{Controls, Gatherer, Observer},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
-    serving::{Lives, Registry, ServingError, State},
+    serving::{Lives, LoadOptions, Registry, ServingError, State},
+    telemetry::{Exporting, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -51,6 +53,7 @@ pub struct App {
     lives: Arc<Lives>,
     follower: Follower,
     guard: Guard,
+    exporting: Exporting,
     config: Config,
 }
 
@@ -63,12 +66,16 @@ impl App {
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
         let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
+        let exporting = Exporting::new(&config.telemetry)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
         let lives = Arc::new(Lives::default());
         let loader = Loader {
-            options: config.load_options(runtime.device().gpus()),
+            options: LoadOptions {
+                spans: exporting.queue().clone(),
+                ..config.load_options(runtime.device().gpus())
+            },
             runtime: runtime.clone(),
             registry: Arc::clone(&registry),
             shipped: Arc::clone(&shipped),
@@ -106,7 +113,7 @@ impl App {
         let engine = Arc::new(Engine::new(parts));
         follower.serve_with(&engine);
         check_rankers(&engine, (&config, &lives))?;
-        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, config })
+        Ok(Self { engine, runtime, shipped, users, lives, follower, guard, exporting, config })
     }
 
     /// What ranks requests.
@@ -126,11 +133,15 @@ impl App {
     pub async fn serve(
         self,
         stop: CancellationToken,
+        log: Log,
         started: impl FnOnce(String),
     ) -> Result<(), StartError> {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
+        let observer =
+            Arc::new(Observer::new(&self.config.telemetry, self.exporting.queue().clone()));
+        let gatherer = self.gatherer(&observer);
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -139,8 +150,11 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
-            observer: Arc::new(Observer::new(&self.config.telemetry)),
+            controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
+            observer,
+            gatherer: Arc::clone(&gatherer),
         };
+        let exporter = self.exporting.start(metrics::to_send(gatherer))?;
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {
             StartError::Transport(format!("no thread for the repository: {cause}"))
@@ -151,7 +165,17 @@ impl App {
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         following.end(patience).await;
+        exporter.end();
         served.map_err(StartError::Transport)
+    }
+
+    /// Who reads what is counted anywhere.
+    fn gatherer(&self, observer: &Arc<Observer>) -> Arc<Gatherer> {
+        let (engine, lives) = (Arc::clone(&self.engine), Arc::clone(&self.lives));
+        let gatherer = Arc::new(Gatherer::new(engine, lives, Arc::clone(observer)));
+        gatherer.add(metrics::spans(self.exporting.queue().clone()));
+        gatherer.add(metrics::machine(&self.runtime, self.config.models.memory_reserve_mib));
+        gatherer
     }
 
     fn banner(&self, listeners: &Listeners) -> String {

@@ -51,6 +51,19 @@ pub enum Closed {
     Delay,
 }
 
+impl Closed {
+    /// A word for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Share => "SHARE",
+            Self::Slack => "SLACK",
+            Self::NoCompany => "NO_COMPANY",
+            Self::Delay => "DELAY",
+        }
+    }
+}
+
 /// What an instance does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {

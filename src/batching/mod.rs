@@ -5,18 +5,19 @@
 //! cost is told by `cost`.
 
 mod arrivals;
+mod batch_span;
 mod buckets;
 mod callers;
 mod close;
 mod cost;
 mod counters;
-mod depth;
 mod error;
 #[cfg(test)]
 mod fill;
 mod job;
 mod lane;
 mod layout;
+mod metrics;
 mod note;
 mod options;
 mod outlook;
@@ -36,14 +37,15 @@ mod turns;
 mod units;
 mod worker;
 
+pub use batch_span::{described, tell_of_batch};
 pub use buckets::Buckets;
 pub use close::Closed;
 pub use cost::{CostPoint, CostTable, LengthWeight};
 pub use counters::BatchCounts;
-pub use depth::QueueDepth;
 pub use error::BatchError;
 pub use job::{BatchFacts, Priority, Trip, Work};
 pub use layout::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide};
+pub use metrics::{Backlog, BatchMetrics};
 pub use note::{BatchEnd, BatchNote, Member};
 pub use options::{BatchOptions, Pipeline};
 pub use outlook::Outlook;

@@ -46,6 +46,8 @@ pub struct BatchNote {
     pub model: Arc<str>,
     /// Batches that the model had run before.
     pub number: u64,
+    /// Where it ran, such as `cpu` or `cuda:0`.
+    pub device: Arc<str>,
     /// Which of the model's instances ran it.
     pub instance: usize,
     /// Its rows, requests, fill, padding, and why it was closed.
@@ -76,6 +78,7 @@ pub struct BatchNote {
 pub(super) struct BatchStart {
     pub(super) model: Arc<str>,
     pub(super) number: u64,
+    pub(super) device: Arc<str>,
     pub(super) instance: usize,
     pub(super) facts: BatchFacts,
     pub(super) length: usize,
@@ -92,12 +95,23 @@ pub(super) struct BatchStart {
 impl BatchNote {
     pub(super) fn new(start: BatchStart) -> Self {
         let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
-        let BatchStart { model, number, instance, facts, length, size, copies, members, .. } =
-            start;
+        let BatchStart {
+            model,
+            number,
+            device,
+            instance,
+            facts,
+            length,
+            size,
+            copies,
+            members,
+            ..
+        } = start;
         Self {
             trace: TraceContext::root(is_sampled),
             model,
             number,
+            device,
             instance,
             facts,
             length,
@@ -132,7 +146,7 @@ impl BatchNote {
     }
 
     /// Notes that somebody who is told of was in it; says whether it is to be told of now, which it is once.
-    pub fn want(&self) -> bool {
+    pub(super) fn want(&self) -> bool {
         self.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
     }
 }
@@ -151,6 +165,7 @@ impl BatchNote {
         let note = Self::new(BatchStart {
             model: "shop/3".into(),
             number: 0,
+            device: "cpu".into(),
             instance: 0,
             facts,
             length: 1,

@@ -8,10 +8,10 @@ use crate::{
     batching::{
         cost::CostTable,
         counters::BatchCounts,
-        depth::QueueDepth,
         error::BatchError,
         job::{Job, Priority, Trip, Work},
         layout::BatchLayout,
+        metrics::{Backlog, BatchMetrics},
         options::BatchOptions,
         outlook::Outlook,
         pipeline,
@@ -24,6 +24,7 @@ use crate::{
     deadline::Deadline,
     ids::CallerName,
     runtime::ModelInstance,
+    telemetry::SpanQueue,
     tensor::Tensor,
 };
 
@@ -32,6 +33,10 @@ use crate::{
 pub struct QueueSetup<'a> {
     /// Names the threads and errors.
     pub model: &'a str,
+    /// Where the instances run, such as `cpu` or `cuda:0`.
+    pub device: &'a str,
+    /// Where batches are told of that somebody who is traced was in.
+    pub spans: SpanQueue,
     /// The graph's inputs in the order in which [`ModelQueue::run`] is given tensors.
     pub inputs: &'a [&'a str],
     /// How jobs lie in a batch, inputs in the same order.
@@ -64,10 +69,12 @@ impl ModelQueue {
         instances: Vec<Box<dyn ModelInstance>>,
         turns: &[Arc<Turns>],
     ) -> std::io::Result<Self> {
-        let QueueSetup { model, inputs, layout, options, cost, mut warm, pipelined } = setup;
+        let QueueSetup { model, device, spans, inputs, layout, options, cost, mut warm, pipelined } =
+            setup;
         let count = instances.len();
         warm.resize(count, HashSet::new());
-        let shared = Arc::new(Shared::new(model, layout, options, cost, (warm, turns)));
+        let shared =
+            Arc::new(Shared::new((model, device, spans), layout, options, cost, (warm, turns)));
         let names: Arc<[String]> = inputs.iter().map(|name| (*name).to_owned()).collect();
         let queue = Self { shared: Arc::clone(&shared), instances: count };
         for (number, instance) in instances.into_iter().enumerate() {
@@ -107,9 +114,14 @@ impl ModelQueue {
         self.shared.counters.read()
     }
 
-    /// How much waits and runs.
-    pub fn depth(&self) -> QueueDepth {
-        self.shared.depth()
+    /// What is counted of its batches.
+    pub fn metrics(&self) -> &BatchMetrics {
+        &self.shared.metrics
+    }
+
+    /// What waits and runs now.
+    pub fn backlog(&self) -> Backlog {
+        self.shared.backlog()
     }
 
     /// Whether nothing waits, and an instance has nothing to run.
@@ -142,6 +154,11 @@ impl ModelQueue {
     /// # Errors
     /// Those of [`Self::run`].
     pub async fn run_noted(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
+        let outputs = self.run_queued(work, trip).await;
+        outputs.inspect_err(|error| self.shared.metrics.failed(error))
+    }
+
+    async fn run_queued(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
         let (deadline, priority) = (work.deadline, work.priority);
@@ -279,6 +296,8 @@ mod tests {
         let instance = |_| Box::new(Double(Signature::default(), Arc::default())) as Box<_>;
         let setup = QueueSetup {
             model: "double",
+            device: "cpu",
+            spans: SpanQueue::default(),
             inputs: &["x"],
             layout,
             options: &options,

@@ -10,11 +10,11 @@ use crate::{
         arrivals::Arrivals,
         close::{BatchBounds, Closed, Decision, Situation, decide},
         cost::CostTable,
-        depth::QueueDepth,
         error::BatchError,
         job::{Job, Key, Priority},
         lane::Waiting,
         layout::BatchLayout,
+        metrics::Backlog,
         options::BatchOptions,
         outlook::Outlook,
         pending::{Cut, Pending, Piece, Take},
@@ -120,16 +120,18 @@ impl Schedule {
         &self.cost
     }
 
-    /// How much waits and runs.
-    pub(super) fn depth(&self) -> QueueDepth {
-        let (requests, rows) = (self.pending.jobs(), self.pending.units());
-        let running = self.instances.iter().map(|instance| instance.batches).sum();
-        QueueDepth { requests, rows, running }
-    }
-
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.jobs() == 0
+    }
+
+    /// What waits and runs now.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            requests: self.pending.jobs(),
+            rows: self.pending.units(),
+            busy: self.instances.iter().filter(|instance| instance.batches > 0).count(),
+        }
     }
 
     /// Whether an instance has nothing to run.

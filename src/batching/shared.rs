@@ -6,19 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::batching::{
-    buckets::Buckets,
-    close::Decision,
-    cost::CostTable,
-    counters::Counters,
-    depth::QueueDepth,
-    error::BatchError,
-    job::{Job, Priority},
-    layout::BatchLayout,
-    options::BatchOptions,
-    outlook::Outlook,
-    schedule::{Asked, Schedule, Taken},
-    turns::{DeviceAccount, Turn, Turns},
+use crate::{
+    batching::{
+        buckets::Buckets,
+        close::Decision,
+        cost::CostTable,
+        counters::Counters,
+        error::BatchError,
+        job::{Job, Priority},
+        layout::BatchLayout,
+        metrics::{Backlog, BatchMetrics},
+        options::BatchOptions,
+        outlook::Outlook,
+        schedule::{Asked, Schedule, Taken},
+        turns::{DeviceAccount, Turn, Turns},
+    },
+    telemetry::SpanQueue,
 };
 
 #[derive(Debug)]
@@ -35,8 +38,13 @@ pub(super) struct Shared {
     pub(super) layout: BatchLayout,
     pub(super) buckets: Buckets,
     pub(super) counters: Counters,
+    pub(super) metrics: BatchMetrics,
     /// The model and version.
     pub(super) model: Arc<str>,
+    /// Where its instances run.
+    pub(super) device: Arc<str>,
+    /// Where batches are told of.
+    pub(super) spans: SpanQueue,
     /// The buckets that each instance has run batches of.
     warm: Vec<Mutex<HashSet<usize>>>,
     /// One for each device; instances go round over them.
@@ -48,7 +56,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        model: &str,
+        (model, device, spans): (&str, &str, SpanQueue),
         layout: BatchLayout,
         options: &BatchOptions,
         cost: CostTable,
@@ -63,7 +71,10 @@ impl Shared {
         Self {
             layout,
             counters: Counters::default(),
+            metrics: BatchMetrics::default(),
             model: model.into(),
+            device: device.into(),
+            spans,
             warm: warm.iter().map(|lengths| Mutex::new(warm_buckets(lengths))).collect(),
             buckets,
             devices: turns.iter().map(Turns::account).collect(),
@@ -100,15 +111,15 @@ impl Shared {
         self.state().schedule.outlook(now, asked)
     }
 
+    /// What waits and runs now.
+    pub(super) fn backlog(&self) -> Backlog {
+        self.state().schedule.backlog()
+    }
+
     /// Whether nothing waits and an instance has nothing to run.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
         state.schedule.is_empty() && state.schedule.has_idle()
-    }
-
-    /// How much waits and runs.
-    pub(super) fn depth(&self) -> QueueDepth {
-        self.state().schedule.depth()
     }
 
     /// Takes a job out whose caller left.

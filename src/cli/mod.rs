@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod signals;
 mod span;
+mod telemetry;
 mod top;
 mod trial;
 mod tune;
@@ -44,6 +45,8 @@ enum Command {
     Users(users::UsersArgs),
     /// Show and change what a server, and all that follow the same repository, serve
     Models(models::ModelsArgs),
+    /// Show and change what a server logs, and which traces it draws
+    Telemetry(telemetry::TelemetryArgs),
     /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
     Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Rank(args) => rank::run(args),
         Command::Users(args) => users::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Telemetry(args) => telemetry::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),

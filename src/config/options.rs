@@ -14,6 +14,7 @@ use crate::{
     repository::{BatchingSpec, PlaceOptions},
     runtime::{DeviceChoice, GraphCacheOptions, LIBRARY_VERSION, RuntimeOptions},
     serving::LoadOptions,
+    telemetry::SpanQueue,
 };
 
 impl Config {
@@ -52,6 +53,7 @@ impl Config {
                 0 => vec![Turns::new(side_by_side)],
                 gpus => (0..gpus).map(|_| Turns::new(1)).collect(),
             },
+            spans: SpanQueue::default(),
         }
     }
 

@@ -8,9 +8,12 @@ use std::{
 use crate::{
     batching::Trip,
     ids::ModelId,
-    ranking::response::{Degraded, UserState},
+    ranking::{
+        figures::RequestFigures,
+        response::{Degraded, UserState},
+    },
     telemetry::TraceContext,
-    users::Source,
+    users::{Reading, Source},
 };
 
 /// From when to when something went on; one that has no end was cut off.
@@ -51,6 +54,8 @@ pub struct UserNotes {
     pub read: Step,
     /// Where the record came from; none where none was read.
     pub source: Option<Source>,
+    /// What reading it took.
+    pub reading: Reading,
     /// The encoder's run, or the wait for one that another request had begun.
     pub encode: Step,
     /// What the encoder's run went through.
@@ -70,8 +75,8 @@ pub struct Notes {
     pub trace: TraceContext,
     /// The version that it was answered by, or would have been.
     pub model: Option<ModelId>,
-    /// Where that version runs, such as `cpu` or `cuda:0`.
-    pub device: String,
+    /// What is counted of that version's requests.
+    pub figures: Option<Arc<RequestFigures>>,
     /// The version of the encoder that the ranker needs.
     pub encoder: Option<ModelId>,
     /// Whether the model's traffic is split, or compared with another version.

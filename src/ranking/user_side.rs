@@ -88,7 +88,7 @@ pub(super) async fn user_side(
     let side = desk.find(ranker, &request.user).await?;
     match side.state {
         UserState::Default if request.require_user_state => Err(match side.degraded.is_empty() {
-            true => RankError::UserUnknown(request.user.id.clone()),
+            true => RankError::UserUnknown,
             false => RankError::UserUnavailable,
         }),
         _ => Ok(side),
@@ -233,7 +233,7 @@ impl UserDesk<'_> {
         self.notes.read.begin();
         let record = self.parts.users.read(&key_of(ranker, user), patience).await;
         self.notes.read.end();
-        self.notes.source = Some(record.source);
+        (self.notes.source, self.notes.reading) = (Some(record.source), record.reading);
         match self.expired() {
             true => Err(RankError::Expired(Stage::User)),
             false => Ok(record),

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     batching::{
-        BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
-        Outlook, Pipeline, Priority, QueueDepth, QueueSetup, Trip, Turns, Work,
+        Backlog, BatchCounts, BatchError, BatchLayout, BatchMetrics, BatchOptions, Buckets,
+        CostTable, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -24,6 +24,7 @@ use crate::{
         shapes::shapes,
         warm_up::{longest_run, measure_costs, run_shapes},
     },
+    telemetry::SpanQueue,
     tensor::Tensor,
 };
 
@@ -41,6 +42,8 @@ pub struct LoadOptions {
     pub models: BTreeMap<String, BatchingSpec>,
     /// The turns of all models on each device; there is one at least.
     pub turns: Vec<Arc<Turns>>,
+    /// Where batches are told of that somebody who is traced was in.
+    pub spans: SpanQueue,
 }
 
 impl LoadOptions {
@@ -135,8 +138,11 @@ impl<'a> ColdModel<'a> {
             (cost, warm)
         };
         let (cost, warm) = at_low_priority(measure).map_err(unstarted)?;
+        let device = runtime.device().to_string();
         let setup = QueueSetup {
             model: &model,
+            device: &device,
+            spans: options.spans.clone(),
             inputs: &inputs,
             layout,
             options: &batching,
@@ -150,12 +156,7 @@ impl<'a> ColdModel<'a> {
         };
         // These threads answer requests: they are started by one whose priority is not lowered.
         let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
-        Ok(ModelHandle {
-            id: bundle.id.clone(),
-            manifest: bundle.manifest.clone(),
-            device: runtime.device().to_string(),
-            queue,
-        })
+        Ok(ModelHandle { id: bundle.id.clone(), manifest: bundle.manifest.clone(), device, queue })
     }
 }
 
@@ -235,9 +236,14 @@ impl ModelHandle {
         self.queue.counts()
     }
 
-    /// How much of its work waits and runs.
-    pub fn depth(&self) -> QueueDepth {
-        self.queue.depth()
+    /// What is counted of its batches since it was loaded.
+    pub fn batch_metrics(&self) -> &BatchMetrics {
+        self.queue.metrics()
+    }
+
+    /// What waits for it, and what runs.
+    pub fn backlog(&self) -> Backlog {
+        self.queue.backlog()
     }
 
     /// Whether it could run something more without anybody waiting for it.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -12,6 +13,7 @@ use crate::{
     serving::{
         history::{Change, History},
         life::{Life, State},
+        phases::Phases,
         registry::Route,
     },
 };
@@ -20,6 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Lives {
     all: Mutex<BTreeMap<ModelId, Life>>,
+    phases: Mutex<Phases>,
     /// Versions that shall not serve, with the reasons.
     rejected: Mutex<BTreeMap<ModelId, Arc<str>>>,
     /// What is wrong with the repository itself.
@@ -32,6 +35,7 @@ impl Default for Lives {
     fn default() -> Self {
         Self {
             all: Mutex::default(),
+            phases: Mutex::default(),
             rejected: Mutex::default(),
             fault: Mutex::default(),
             history: History::default(),
@@ -47,6 +51,7 @@ impl Lives {
         if !all.contains_key(id) {
             all.insert(id.clone(), Life { state: State::Found, reason: None });
             self.history.stepped(id, (None, State::Found), None);
+            lock(&self.phases).step(id, State::Found, Instant::now());
             self.news.send_replace(());
         }
     }
@@ -63,6 +68,7 @@ impl Lives {
         let told: Option<Arc<str>> = reason.map(Into::into);
         self.history.stepped(id, (now, next), told.as_ref());
         all.insert(id.clone(), Life { state: next, reason: told });
+        lock(&self.phases).step(id, next, Instant::now());
         drop(all);
         tracing::debug!(model = %id, state = %next, reason, "a version's life goes on");
         self.news.send_replace(());
@@ -92,8 +98,19 @@ impl Lives {
         let mut all = lock(&self.all);
         if all.get(id).is_some_and(|life| !life.state.is_held()) {
             all.remove(id);
+            lock(&self.phases).forget(id);
             self.news.send_replace(());
         }
+    }
+
+    /// How long each version took when it was last verified, loaded and warmed.
+    pub fn took(&self) -> Vec<(ModelId, State, Duration)> {
+        lock(&self.phases).took()
+    }
+
+    /// Steps that versions have taken so far, by the state that they came to.
+    pub fn steps(&self) -> BTreeMap<State, u64> {
+        lock(&self.phases).steps()
     }
 
     /// The state of a version that has one.

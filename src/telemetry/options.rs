@@ -126,6 +126,19 @@ pub struct TraceOptions {
     pub max_queue_size: usize,
     /// Spans of one message at most.
     pub max_export_batch: usize,
+    /// What goes before the keys `otlp_…` for spans: `endpoint` (with its path), `protocol`, `headers` (`key=value,…`), `timeout`,
+    /// `compression`, `certificate`, `client_certificate`, `client_key`.
+    pub otlp: BTreeMap<String, String>,
+    /// Attributes of one span at most; more are dropped, and counted in the span.
+    pub max_attributes: usize,
+    /// Bytes of one attribute's text at most; 0: no limit.
+    pub max_attribute_length: usize,
+    /// Events of one span at most.
+    pub max_events: usize,
+    /// Links of one span at most.
+    pub max_links: usize,
+    /// What is read of a call's headers: `tracecontext`, `baggage`.
+    pub propagators: Vec<String>,
     /// How long spans wait for company.
     #[serde(with = "humantime_serde")]
     pub schedule_delay: Duration,
@@ -145,6 +158,12 @@ impl Default for TraceOptions {
             max_kept_per_second: 50,
             max_queue_size: 2048,
             max_export_batch: 512,
+            otlp: BTreeMap::new(),
+            max_attributes: 128,
+            max_attribute_length: 0,
+            max_events: 128,
+            max_links: 128,
+            propagators: vec!["tracecontext".to_owned(), "baggage".to_owned()],
             schedule_delay: Duration::from_secs(1),
             baggage_keys: Vec::new(),
         }
@@ -157,6 +176,8 @@ impl Default for TraceOptions {
 pub struct MetricOptions {
     /// Whether they are sent where there is a collector; `/metrics` has them in any case.
     pub otlp_enabled: bool,
+    /// What goes before the keys `otlp_…` for metrics, as in `traces.otlp`.
+    pub otlp: BTreeMap<String, String>,
     /// How often they are sent.
     #[serde(with = "humantime_serde")]
     pub otlp_interval: Duration,
@@ -166,7 +187,12 @@ pub struct MetricOptions {
 
 impl Default for MetricOptions {
     fn default() -> Self {
-        Self { otlp_enabled: true, otlp_interval: Duration::from_secs(60), max_callers: 32 }
+        Self {
+            otlp_enabled: true,
+            otlp: BTreeMap::new(),
+            otlp_interval: Duration::from_secs(60),
+            max_callers: 32,
+        }
     }
 }
 

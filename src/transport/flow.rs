@@ -29,7 +29,7 @@ impl Flow {
         Self { in_flight: Arc::new(Semaphore::new(options.max_in_flight)), options, draining }
     }
 
-    /// Calls in flight.
+    /// How many places among the calls in flight are taken.
     pub(super) fn in_flight(&self) -> usize {
         self.options.max_in_flight.saturating_sub(self.in_flight.available_permits())
     }

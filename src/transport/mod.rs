@@ -2,6 +2,7 @@
 
 mod admin;
 mod call;
+mod call_end;
 pub mod codec;
 mod connection;
 mod conversation;
@@ -11,6 +12,7 @@ mod health;
 mod info_service;
 mod json;
 mod limits;
+mod metrics;
 mod model_service;
 mod origin;
 mod page;
@@ -22,6 +24,7 @@ mod reporting;
 mod server;
 mod status;
 mod storing;
+mod telemetry_service;
 mod trace_headers;
 mod trying;
 mod user_service;

@@ -13,7 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    observing::Observer,
+    observing::{Controls, Gatherer, Observer},
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -25,13 +25,17 @@ use crate::{
         health::{Health, HealthApi},
         info_service::InfoApi,
         limits::Limits,
+        metrics,
         model_service::{ModelApi, ModelParts},
         pb::{
             self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
-            rank_service_server::RankServiceServer, user_service_server::UserServiceServer,
+            rank_service_server::RankServiceServer,
+            telemetry_service_server::TelemetryServiceServer,
+            user_service_server::UserServiceServer,
         },
         rank_service::RankApi,
         reporting::Reporting,
+        telemetry_service::TelemetryApi,
         user_service::UserApi,
     },
 };
@@ -116,6 +120,10 @@ pub struct ServerParts {
     pub labels: Labels,
     /// Who is told of requests.
     pub observer: Arc<Observer>,
+    /// What changes of it while the server serves.
+    pub controls: Arc<Controls>,
+    /// Who reads what is counted.
+    pub gatherer: Arc<Gatherer>,
 }
 
 /// The bound sockets.
@@ -264,6 +272,7 @@ impl Server {
             repository: self.parts.place.describe(),
         };
         let largest = limits.max_message_bytes;
+        self.parts.gatherer.add(metrics::places(flow.clone()));
         let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
@@ -302,9 +311,13 @@ impl Server {
             listen: self.options.listen.to_string().into(),
         };
         let pages = admin::pages(reporting, rank, self.options.admin_hosts.clone());
+        let pages = pages.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
+        let telemetry = TelemetryApi { controls: Arc::clone(&parts.controls) };
+        let telemetry = TelemetryServiceServer::new(telemetry);
         let routes = Routes::from(pages)
             .add_service(models)
+            .add_service(telemetry.max_decoding_message_size(LARGEST_COMMAND))
             .add_service(self.health_server(health))
             .add_service(reflection(&ADMIN).build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection(&ADMIN).build_v1alpha().map_err(|e| e.to_string())?);
@@ -333,8 +346,8 @@ impl Server {
 const PUBLIC: [&str; 3] =
     ["podium.v1.RankService", "podium.v1.UserService", "podium.v1.InfoService"];
 
-/// The service that reflection lists on the admin listener.
-const ADMIN: [&str; 1] = ["podium.v1.ModelService"];
+/// The services that reflection lists on the admin listener.
+const ADMIN: [&str; 2] = ["podium.v1.ModelService", "podium.v1.TelemetryService"];
 
 fn reflection(services: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
     let known = tonic_reflection::server::Builder::configure()

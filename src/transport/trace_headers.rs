@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::{observing::Carried, telemetry::TraceContext};
+use crate::{
+    observing::{Carried, Observer},
+    telemetry::TraceContext,
+};
 
 /// Longest `tracestate` that is passed on, in bytes; a longer one is left out.
 ///
@@ -19,8 +22,9 @@ pub(super) fn parent_of(headers: &HeaderMap) -> Option<TraceContext> {
     TraceContext::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
-/// What else the caller's trace brings: of `baggage` the entries with one of `keys`.
-pub(super) fn carried_by(headers: &HeaderMap, keys: &[String]) -> Option<Arc<Carried>> {
+/// What else the caller's trace brings: of `baggage` the entries whose keys the observer tells.
+pub(super) fn carried_by(headers: &HeaderMap, observer: &Observer) -> Option<Arc<Carried>> {
+    let keys = if observer.reads("baggage") { observer.baggage_keys() } else { &[] };
     let state = headers.get("tracestate").and_then(|value| value.to_str().ok());
     let state = state.filter(|state| state.len() <= LONGEST_STATE).unwrap_or_default();
     let baggage: Vec<(String, String)> = match keys {
@@ -61,14 +65,18 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::telemetry::{SpanQueue, TelemetryOptions};
+
     use super::*;
 
     #[track_caller]
     fn check(baggage: &str, want: &[(&str, &str)]) {
         let mut headers = HeaderMap::new();
         headers.insert("baggage", http::HeaderValue::from_str(baggage).unwrap());
-        let keys = ["tenant".to_owned(), "campaign".to_owned()];
-        let got = carried_by(&headers, &keys).map(|carried| carried.baggage.clone());
+        let mut options = TelemetryOptions::default();
+        options.traces.baggage_keys = vec!["tenant".to_owned(), "campaign".to_owned()];
+        let got = carried_by(&headers, &Observer::new(&options, SpanQueue::default()))
+            .map(|carried| carried.baggage.clone());
         let got = got.unwrap_or_default();
         let got: Vec<_> = got.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(got, want, "{baggage}");
@@ -89,7 +97,8 @@ mod tests {
 
     #[test]
     fn nothing_is_carried_without_headers() {
-        assert_eq!(carried_by(&HeaderMap::new(), &["tenant".to_owned()]), None);
+        let observer = Observer::new(&TelemetryOptions::default(), SpanQueue::default());
+        assert_eq!(carried_by(&HeaderMap::new(), &observer), None);
         assert_eq!(parent_of(&HeaderMap::new()), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         counters::{UserCounters, UserCounts, add, count},
         event::{Event, EventDigest, History, UserEvents},
         options::UsersOptions,
-        record::{Mark, Source, StoredEmbedding, UserRecord, joined},
+        record::{Mark, Reading, Source, StoredEmbedding, UserRecord, joined},
         shipped::Shipped,
         store::{
             Claim, Erased, GivenEmbedding, RecordCounts, StoreError, UserKey, UserStore,
@@ -97,6 +97,7 @@ impl MemoryStore {
                 .and_then(|all| all.get(&key.user).map(|e| e.clone()))
                 .filter(|embedding| embedding.is_of(mark)),
             source: Source::Store,
+            reading: Reading::default(),
         }
     }
 
@@ -222,6 +223,10 @@ impl UserStore for MemoryStore {
 
     fn counts(&self) -> UserCounts {
         self.counters.counts()
+    }
+
+    fn answers(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {

@@ -16,7 +16,7 @@ pub use event::{Event, EventDigest, EventKind, History, NamedEvent, UserEvents, 
 pub use flight::{Encode, SingleFlight};
 pub use memory::MemoryStore;
 pub use options::{RedisMode, RedisOptions, Storage, UsersOptions, WhenStale};
-pub use record::{Embedding, Mark, Source, StoredEmbedding, UserRecord};
+pub use record::{Embedding, Mark, Reading, Source, StoredEmbedding, Trouble, UserRecord};
 pub use redis::RedisStore;
 pub use shipped::{Shipped, load_histories};
 pub use store::{

@@ -61,6 +61,26 @@ pub enum Source {
     Fallback,
 }
 
+/// Why a store could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It had been given up, and was not asked.
+    GivenUp,
+    /// It did not answer in time.
+    TimedOut,
+    /// The way there broke, or what it answered cannot be read.
+    Broken,
+}
+
+/// What reading a record took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Messages to the store whose answers were waited for.
+    pub messages: u8,
+    /// Why there was no answer.
+    pub trouble: Option<Trouble>,
+}
+
 /// What is known of one user for one encoder version, or for one model that reads histories itself.
 #[derive(Debug, Clone, Default)]
 pub struct UserRecord {
@@ -72,6 +92,8 @@ pub struct UserRecord {
     pub embedding: Option<StoredEmbedding>,
     /// Where all that came from.
     pub source: Source,
+    /// What reading it took.
+    pub reading: Reading,
 }
 
 impl UserRecord {

@@ -31,10 +31,12 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("ort", &["runtime"]),
-    ("tonic", &["transport", "cli"]),
-    ("prost", &["transport", "cli"]),
+    ("tonic", &["transport", "cli", "telemetry"]),
+    ("prost", &["transport", "cli", "telemetry"]),
+    ("opentelemetry", &["telemetry"]),
+    ("reqwest", &["telemetry"]),
     ("tower", &["transport"]),
     ("axum", &["transport"]),
     ("dashmap", &["users"]),

@@ -28,6 +28,10 @@ mod shop;
 mod shoppers;
 mod valkey;
 
+// What is told of requests.
+mod collector;
+mod traces;
+
 mod users_behind_a_door;
 mod users_behind_a_proxy;
 mod users_in_cluster;

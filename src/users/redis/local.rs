@@ -12,7 +12,7 @@ use crate::{
     ids::ModelId,
     users::{
         options::RedisOptions,
-        record::{Source, UserRecord},
+        record::{Reading, Source, UserRecord},
         store::UserKey,
     },
 };
@@ -76,13 +76,13 @@ impl Local {
     pub(super) fn get(&self, key: &UserKey) -> Option<UserRecord> {
         let copy = self.copies.get(key)?;
         (copy.epoch == self.epoch.load(Ordering::Acquire))
-            .then(|| UserRecord { source: Source::Local, ..copy.record.clone() })
+            .then(|| copied(&copy.record, Source::Local))
     }
 
     /// The copy of a record, however old.
     pub(super) fn last_known(&self, key: &UserKey) -> Option<UserRecord> {
         let copy = self.copies.get(key)?;
-        Some(UserRecord { source: Source::Fallback, ..copy.record.clone() })
+        Some(copied(&copy.record, Source::Fallback))
     }
 
     /// To be taken before a record is asked for.
@@ -143,6 +143,11 @@ fn weight(key: &UserKey, record: &UserRecord) -> u32 {
     let events: usize = record.history.iter().flat_map(|all| all.iter()).map(event).sum();
     let values = record.embedding.as_ref().map_or(0, |embedding| 4 * embedding.values.len());
     u32::try_from(FRAME + key.user.len() + events + values).unwrap_or(u32::MAX)
+}
+
+/// A copy of a record, for which nothing was read.
+fn copied(record: &UserRecord, source: Source) -> UserRecord {
+    UserRecord { source, reading: Reading::default(), ..record.clone() }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
     users::{
         counters::count,
         event::History,
-        record::{Mark, Source, StoredEmbedding, UserRecord, joined},
+        record::{Mark, Reading, Source, StoredEmbedding, Trouble, UserRecord, joined},
         redis::{line::piped, log, parts::Parts, value},
         store::{Claim, StoreError, UserKey, UserSummary},
     },
@@ -42,6 +42,7 @@ impl Parts {
             return copy;
         }
         let limit = patience.min(self.options.redis.read_timeout);
+        let (begun, was_given_up) = (Instant::now(), self.line.is_given_up());
         match self.ask(key, limit).await {
             Ok(record) => {
                 count(&self.counters.store_reads);
@@ -50,7 +51,14 @@ impl Parts {
             Err(error) => {
                 count(&self.counters.failed_reads);
                 tracing::debug!(%error, "a user could not be read");
-                self.still_known(key)
+                let trouble = match begun.elapsed() >= limit {
+                    _ if was_given_up => Trouble::GivenUp,
+                    true => Trouble::TimedOut,
+                    false => Trouble::Broken,
+                };
+                let messages = u8::from(!was_given_up);
+                let reading = Reading { messages, trouble: Some(trouble) };
+                UserRecord { reading, ..self.still_known(key) }
             }
         }
     }
@@ -99,6 +107,7 @@ impl Parts {
             mark: told.mark,
             embedding: embedding.filter(|embedding| embedding.is_of(told.mark)),
             source: Source::Store,
+            reading: Reading { messages: 1, trouble: None },
         }
     }
 
@@ -114,8 +123,10 @@ impl Parts {
         let told = fields.and_then(|fields| told_by(key, &fields));
         told.ok_or_else(|| {
             count(&self.counters.unfit_histories);
-            tracing::debug!(key, "what stands there is no history, or not the whole of one");
-            StoreError::Down(format!("what it tells of `{key}` cannot be read"))
+            tracing::debug!(
+                "what stands under a user's key is no history, or not the whole of one"
+            );
+            StoreError::Down("what stands under the user's key cannot be read".to_owned())
         })
     }
 

@@ -1,0 +1,221 @@
+//! A request as a tree of spans: what it was, where its time went, and what came of it.
+
+use std::time::Instant;
+
+use crate::{
+    batching::{BatchNote, Trip, described},
+    error_code::ErrorCode,
+    observing::{
+        finished::{Finished, Outcome},
+        user_spans::user_spans,
+        why::why,
+    },
+    ranking::{Degraded, Step},
+    telemetry::{Clock, Side, Story, TraceContext, WrittenSpan},
+};
+
+/// Why a request is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It was drawn when it came, or its caller's span was.
+    Drawn,
+    /// It failed.
+    Failed,
+    /// Its answer was degraded.
+    Degraded,
+    /// It was one of the slowest.
+    Slow,
+}
+
+impl Kept {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Drawn => "drawn",
+            Self::Failed => "failed",
+            Self::Degraded => "degraded",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+/// A request that is told of.
+pub(super) struct RequestStory {
+    pub(super) finished: Finished,
+    pub(super) kept: Kept,
+}
+
+impl Story for RequestStory {
+    fn write(self: Box<Self>, spans: &mut Vec<WrittenSpan>) {
+        let page = Page { clock: Clock::now(), ended: self.finished.ended };
+        let (rank, notes) = (self.finished.notes.trace, &self.finished.notes);
+        spans.push(root(&self.finished, self.kept, page.clock));
+        let validate = &self.finished.validate;
+        if let Some(begun) = validate.begun {
+            let received = (self.finished.arrival, begun);
+            spans.push(WrittenSpan::new("receive", rank.child(), received, page.clock));
+        }
+        spans.extend(page.step("validate", rank, validate));
+        user_spans(&page, notes, spans);
+        spans.extend(page.step("features", rank, &notes.features));
+        page.trip(rank, &notes.trip, spans);
+        spans.extend(page.step("select", rank, &notes.select));
+    }
+}
+
+/// What all spans of one request are written with.
+pub(super) struct Page {
+    pub(super) clock: Clock,
+    /// When the request ended; what was cut off goes until then.
+    ended: Instant,
+}
+
+impl Page {
+    /// The span of one step below another; none where it never began.
+    pub(super) fn step(
+        &self,
+        name: &'static str,
+        below: TraceContext,
+        step: &Step,
+    ) -> Option<WrittenSpan> {
+        self.step_at(name, below.child(), step)
+    }
+
+    /// The same at a place of its own.
+    pub(super) fn step_at(
+        &self,
+        name: &'static str,
+        place: TraceContext,
+        step: &Step,
+    ) -> Option<WrittenSpan> {
+        let begun = step.begun?;
+        let span =
+            WrittenSpan::new(name, place, (begun, step.ended.unwrap_or(self.ended)), self.clock);
+        Some(match step.ended {
+            Some(_) => span,
+            None => span.flag("podium.cut_off", true),
+        })
+    }
+
+    /// The wait in a model's queue and the batches that came of it, each linked to the batch's own span.
+    pub(super) fn trip(&self, below: TraceContext, trip: &Trip, spans: &mut Vec<WrittenSpan>) {
+        let Some(came) = trip.came else { return };
+        let first = trip.notes.first().map(|note| begun(note));
+        let queue = (came, first.unwrap_or(self.ended));
+        let span = WrittenSpan::new("queue", below.child(), queue, self.clock);
+        spans.push(match first {
+            Some(_) => span,
+            None => span.flag("podium.cut_off", true),
+        });
+        for note in &trip.notes {
+            let until = note.end().map_or(self.ended, |(at, _)| *at);
+            let own = note.members.iter().find(|member| member.trace.trace_id == below.trace_id);
+            let span = WrittenSpan::new("batch", below.child(), (begun(note), until), self.clock);
+            let span = described(span, note).link(note.trace, &[]).with(own, |span, own| {
+                span.count("podium.batch.own_rows", own.units as u64)
+                    .count("podium.batch.own_length", own.length as u64)
+            });
+            spans.push(match note.end() {
+                Some(_) => span,
+                None => span.flag("podium.cut_off", true),
+            });
+        }
+    }
+}
+
+fn begun(note: &BatchNote) -> Instant {
+    note.begun.checked_sub(note.assembled).unwrap_or(note.begun)
+}
+
+/// The span of the call.
+fn root(finished: &Finished, kept: Kept, clock: Clock) -> WrittenSpan {
+    let notes = &finished.notes;
+    let (trace, carried) = (notes.trace, finished.carried.as_deref());
+    let times = (finished.arrival, finished.ended);
+    let span = WrittenSpan::new(finished.method, trace, times, clock).side(Side::Server);
+    let span = match trace.parent_id {
+        0 => span,
+        _ => span.below_remote(carried.map_or("", |carried| &carried.trace_state)),
+    };
+    let span = span
+        .text("rpc.system.name", "grpc")
+        .text("rpc.method", finished.method)
+        .text("rpc.response.status_code", status(&finished.outcome))
+        .text("podium.request.id", finished.request_id.clone())
+        .text("podium.caller", finished.caller.as_str().to_owned())
+        .count("podium.candidates", notes.candidates as u64)
+        .count("podium.candidates.scored", notes.scored as u64)
+        .count("podium.candidates.missing", notes.missing as u64)
+        .text("podium.kept", kept.name());
+    let span = span.with(notes.model.as_ref(), |span, id| {
+        let span = span
+            .text("podium.model.name", id.name.to_string())
+            .count("podium.model.version", id.version.0);
+        match notes.is_split {
+            true => split(span, finished),
+            false => span,
+        }
+    });
+    let span = carried
+        .iter()
+        .flat_map(|carried| &carried.baggage)
+        .fold(span, |span, (key, value)| span.text(format!("baggage.{key}"), value.clone()));
+    let span = notes.degraded.iter().fold(span, |span, why| {
+        let reason = [("podium.reason", why.name().into())];
+        span.event("podium.degraded", finished.ended, &reason)
+    });
+    let why = why(finished);
+    let span = match why.reason {
+        "NONE" => span,
+        reason => span.text("podium.slow.reason", reason).text("podium.slow.explanation", why.text),
+    };
+    match &finished.outcome {
+        Outcome::Ranked => span,
+        Outcome::Left => span
+            .event("podium.error", finished.ended, &[("podium.reason", "CALLER_LEFT".into())])
+            .failed("CALLER_LEFT"),
+        Outcome::Failed { reason, .. } => span
+            .event("podium.error", finished.ended, &[("podium.reason", (*reason).into())])
+            .failed(reason),
+    }
+}
+
+/// Which version was drawn, by the conventions for feature flags.
+fn split(span: WrittenSpan, finished: &Finished) -> WrittenSpan {
+    let Some(id) = &finished.notes.model else { return span };
+    let attributes = [
+        ("feature_flag.key", format!("model/{}", id.name).into()),
+        ("feature_flag.provider.name", "podium".into()),
+        ("feature_flag.result.variant", id.version.to_string().into()),
+        ("feature_flag.result.reason", "split".into()),
+    ];
+    span.event("feature_flag.evaluation", finished.arrival, &attributes)
+}
+
+/// The name of a call's gRPC status.
+fn status(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ranked => "OK",
+        Outcome::Left => "CANCELLED",
+        Outcome::Failed { code, .. } => match code {
+            ErrorCode::InvalidArgument => "INVALID_ARGUMENT",
+            ErrorCode::NotFound => "NOT_FOUND",
+            ErrorCode::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            ErrorCode::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ErrorCode::Unavailable => "UNAVAILABLE",
+            ErrorCode::FailedPrecondition => "FAILED_PRECONDITION",
+            ErrorCode::Internal => "INTERNAL",
+        },
+    }
+}
+
+impl Degraded {
+    /// A reason for machines, as the proto names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ItemsMissing => "ITEMS_MISSING",
+            Self::EncoderUnavailable => "ENCODER_UNAVAILABLE",
+            Self::PartlyScored => "PARTLY_SCORED",
+            Self::UserStoreUnavailable => "USER_STORE_UNAVAILABLE",
+        }
+    }
+}
