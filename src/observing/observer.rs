@@ -21,9 +21,9 @@ use crate::{
 pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
+    propagators: Vec<String>,
     /// The last seconds.
     pub live: Live,
-    propagators: Vec<String>,
     baggage_keys: Vec<String>,
     requests: RequestMetrics,
     calls: CallMetrics,

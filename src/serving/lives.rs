@@ -50,8 +50,8 @@ impl Lives {
         let mut all = lock(&self.all);
         if !all.contains_key(id) {
             all.insert(id.clone(), Life { state: State::Found, reason: None });
-            self.history.stepped(id, (None, State::Found), None);
             lock(&self.phases).step(id, State::Found, Instant::now());
+            self.history.stepped(id, (None, State::Found), None);
             self.news.send_replace(());
         }
     }

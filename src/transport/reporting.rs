@@ -93,7 +93,7 @@ fn published(
     known: &VersionReport,
 ) -> VersionReport {
     let handle = model.handle();
-    let (backlog, counts) = (handle.backlog(), handle.counts());
+    let (depth, counts) = (handle.backlog(), handle.counts());
     let is_shadow = known.state == State::Shadow.name();
     let state = if is_shadow { State::Shadow } else { State::Ready };
     let encoder = match model {
@@ -122,9 +122,9 @@ fn published(
         instances: handle.instances() as u64,
         encoder: encoder.unwrap_or_default(),
         queue: QueueReport {
-            requests: backlog.requests as u64,
-            rows: backlog.rows as u64,
-            running: backlog.busy as u64,
+            requests: depth.requests as u64,
+            rows: depth.rows as u64,
+            running: depth.busy as u64,
         },
         batches: counts.batches,
         rows: counts.rows,

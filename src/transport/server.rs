@@ -249,10 +249,12 @@ impl Server {
             max_deadline: options.max_deadline,
             stream_idle_timeout: options.stream_idle_timeout,
         };
+        let flow = Flow::new(flow_options, self.draining.clone());
+        self.parts.gatherer.add(metrics::places(flow.clone()));
         RankApi {
             engine: Arc::clone(&self.parts.engine),
             limits: self.parts.limits.clone(),
-            flow: Flow::new(flow_options, self.draining.clone()),
+            flow,
             observer: Arc::clone(&self.parts.observer),
         }
     }
@@ -272,7 +274,6 @@ impl Server {
             repository: self.parts.place.describe(),
         };
         let largest = limits.max_message_bytes;
-        self.parts.gatherer.add(metrics::places(flow.clone()));
         let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
