@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -68,11 +69,13 @@ class Shop:
         folder.mkdir()
         self.repository = Repository(folder)
         for name in ("tiny-ranker", "tiny-encoder"):
-            (self.repository.path / name).symlink_to(TEST_MODELS / name, target_is_directory=True)
+            shutil.copytree(TEST_MODELS / name, self.repository.path / name)
         for version, weights in ((1, trial.LIVE), (2, trial.ALIKE), (3, trial.WORSE)):
             self.repository.publish(trial.ranker(version, weights))
         self.say(1, "shadow = { version = 3, share = 100 }")
-        settings = {"PODIUM_MODELS__POLL_INTERVAL": "100ms", "PODIUM_MODELS__DEFAULT": "tiny-ranker"}
+        # Trials give way to everything else on the machine, and have tests of their own.
+        models = {"POLL_INTERVAL": "100ms", "DEFAULT": "tiny-ranker", "TRIAL": "false"}
+        settings = {f"PODIUM_MODELS__{name}": value for name, value in models.items()}
         self.server = Server(self.repository.path, folder / "log", settings)
         self.client = Client(self.server.address)
         self.url = f"http://127.0.0.1:{self.server.admin_port}/"
@@ -102,7 +105,8 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A server that has something to show."""
     made = Shop(tmp_path_factory.mktemp("page") / "shop")
-    reaches(made.client, trial.NAME, {1: "READY", 2: "READY", 3: "SHADOW"}, 60)
+    reaches(made.client, trial.NAME, {1: "READY", 2: "READY", 3: "SHADOW"}, 120)
+    reaches(made.client, "tiny-ranker", {1: "READY", 2: "READY"}, 120)
     made.load()
     yield made
     made.close()
