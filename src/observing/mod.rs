@@ -2,6 +2,7 @@
 
 mod call_metrics;
 mod callers;
+mod cause;
 mod changeable;
 mod controls;
 mod figures;
@@ -11,6 +12,7 @@ mod live;
 mod observer;
 mod process;
 mod request_metrics;
+mod run_causes;
 mod second;
 mod slowest;
 mod spans;
@@ -20,6 +22,7 @@ mod why;
 mod window;
 
 pub use call_metrics::{CalledMethod, METHODS};
+pub use cause::Why;
 pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use figures::{
     BatchFigures, Figures, Latency, LiveFigures, ModelFigures, SecondFigures, SlowRequest,
@@ -30,4 +33,4 @@ pub use gather::Gatherer;
 pub use live::Live;
 pub use observer::Observer;
 pub use spans::Kept;
-pub use why::{Why, why};
+pub use why::why;

@@ -134,7 +134,9 @@ def test_swaps_splits_and_comparisons_are_told(tmp_path: Path, log: Path) -> Non
         "split = { 2 = 25 }\nshadow = { version = 3, share = 50 }\ncallers = { batch = 2 }\nlabels = { canary = 2 }\n"
     )
     repository.say(f"[models.{trial.NAME}]\nlive = 1\n{rules}")
-    with Server(repository.path, log, {"PODIUM_MODELS__POLL_INTERVAL": "100ms"}) as server:
+    with Server(
+        repository.path, log, {"PODIUM_MODELS__POLL_INTERVAL": "100ms", "PODIUM_MODELS__TRIAL": "false"}
+    ) as server:
         client = Client(server.address)
         reaches(client, trial.NAME, {1: "READY", 2: "READY", 3: "SHADOW"})
         versions = {model["version"]: model for model in status(server)["models"]}
