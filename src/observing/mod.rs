@@ -4,6 +4,7 @@ mod changeable;
 mod controls;
 mod finished;
 mod observer;
+mod request_log;
 mod spans;
 mod tail;
 mod user_spans;
@@ -12,5 +13,9 @@ mod why;
 pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use finished::{Carried, Finished, Outcome};
 pub use observer::Observer;
+pub use request_log::{
+    Entry, LoggedAnswer, LoggedColumn, LoggedEmbedding, LoggedError, LoggedEvent, LoggedRequest,
+    LoggedTimings, LoggedValues, RequestLog, RequestLogCounts, RequestLogError, SCHEMA,
+};
 pub use spans::Kept;
 pub use why::{Why, why};

@@ -6,6 +6,7 @@ use crate::{
     batching::tell_of_batch,
     observing::{
         finished::Finished,
+        request_log::RequestLog,
         spans::{Kept, RequestStory},
         tail::Tail,
     },
@@ -22,6 +23,8 @@ pub struct Observer {
     baggage_keys: Vec<String>,
     tail: Tail,
     spans: SpanQueue,
+    /// The log of whole requests, where there is one.
+    pub request_log: Option<RequestLog>,
 }
 
 impl Observer {
@@ -34,6 +37,7 @@ impl Observer {
             baggage_keys: traces.baggage_keys.clone(),
             tail: Tail::new(traces),
             spans,
+            request_log: None,
         }
     }
 
@@ -52,11 +56,14 @@ impl Observer {
     pub fn finished(
         &self,
         finished: Finished,
-        _request: Option<&Arc<RankRequest>>,
-        _answer: Option<&Ranking>,
+        request: Option<&Arc<RankRequest>>,
+        answer: Option<&Ranking>,
     ) {
         let Finished { method, ref outcome, ref notes, .. } = finished;
         tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
+        if let (Some(log), Some(request)) = (&self.request_log, request) {
+            log.offer(&finished, request, answer);
+        }
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         if let Some(kept) = kept {
             self.tell(finished, kept);

@@ -12,6 +12,7 @@ mod options;
 mod otlp;
 mod otlp_options;
 mod panics;
+mod request_log_options;
 mod sampler;
 mod span_queue;
 mod trace_context;
@@ -25,13 +26,13 @@ pub use log_filter::LogLevelError;
 pub use log_options::{LogFormat, LogOptions};
 pub use masked::without_values;
 pub use options::{
-    Compression, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind, TelemetryOptions,
-    TraceOptions,
+    Compression, MetricOptions, OtlpProtocol, SamplerKind, TelemetryOptions, TraceOptions,
 };
 pub use otlp::OtlpError;
 pub use otlp_options::{OtlpOptions, key_values};
 pub use panics::{log_panics, panic_message};
-pub use sampler::Sampler;
+pub use request_log_options::{LoggedUserSide, RequestLogOptions};
+pub use sampler::{Sampler, is_drawn};
 pub use span_queue::{SpanCounts, SpanQueue, Story};
 pub use trace_context::TraceContext;
 pub use written_span::{Clock, Side, WrittenSpan};
