@@ -248,6 +248,8 @@ impl Follower {
         if let Some(from) = from {
             self.warm.leave(&route.model, from, Instant::now());
         }
+        let before = registry.routes().get(&route).copied();
+        self.lives.note_led(&route, before, to);
         registry.lead(route, to);
         self.lives.tell_news();
     }

@@ -11,6 +11,7 @@ mod guard;
 mod journey;
 mod loader;
 mod memory;
+mod metrics;
 mod overrides;
 mod rehearsal;
 mod sighting;
@@ -33,7 +34,7 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::{Controls, Observer, RequestLog},
+    observing::{Controls, Gatherer, Observer, RequestLog},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
@@ -146,6 +147,7 @@ impl App {
         let hash = KeyedHash::new(&self.config.log.user_hash_key);
         observer.request_log = RequestLog::start(&telemetry.request_log, hash)?;
         let observer = Arc::new(observer);
+        let gatherer = self.gatherer(&observer);
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -156,8 +158,9 @@ impl App {
             labels: self.config.models.labels,
             controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
             observer: Arc::clone(&observer),
+            gatherer: Arc::clone(&gatherer),
         };
-        let exporter = self.exporting.start(Box::new(Default::default))?;
+        let exporter = self.exporting.start(metrics::to_send(gatherer))?;
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {
             StartError::Transport(format!("no thread for the repository: {cause}"))
@@ -173,6 +176,15 @@ impl App {
         }
         exporter.end();
         served.map_err(StartError::Transport)
+    }
+
+    /// Who reads what is counted anywhere.
+    fn gatherer(&self, observer: &Arc<Observer>) -> Arc<Gatherer> {
+        let (engine, lives) = (Arc::clone(&self.engine), Arc::clone(&self.lives));
+        let gatherer = Arc::new(Gatherer::new(engine, lives, Arc::clone(observer)));
+        gatherer.add(metrics::spans(self.exporting.queue().clone()));
+        gatherer.add(metrics::machine(&self.runtime, self.config.models.memory_reserve_mib));
+        gatherer
     }
 
     fn banner(&self, listeners: &Listeners) -> String {

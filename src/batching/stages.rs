@@ -160,6 +160,7 @@ impl Stages<'_> {
             }
         };
         end_batch(&note, outcome.end(), &self.shared.spans);
+        self.shared.metrics.over(&note);
         outcome
     }
 

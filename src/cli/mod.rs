@@ -17,6 +17,7 @@ mod settings;
 mod signals;
 mod span;
 mod telemetry;
+mod top;
 mod trial;
 mod tune;
 mod users;
@@ -49,6 +50,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show and change what a server logs, and which traces it draws
     Telemetry(telemetry::TelemetryArgs),
+    /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
+    Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Telemetry(args) => telemetry::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

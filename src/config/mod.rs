@@ -4,8 +4,11 @@ mod bounds;
 mod fault;
 mod layers;
 mod options;
+mod otel;
+mod request_log_bounds;
 mod secrets;
 mod sections;
+mod telemetry_bounds;
 mod user_bounds;
 
 pub use fault::{ConfigError, ConfigFault};

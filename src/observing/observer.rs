@@ -1,17 +1,20 @@
 //! Hands each request that has ended to all who tell of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     batching::tell_of_batch,
     observing::{
+        call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
+        live::Live,
         request_log::RequestLog,
+        request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
     },
-    ranking::{RankRequest, Ranking},
-    telemetry::{Sampler, SpanQueue, TelemetryOptions},
+    ranking::{RankRequest, Ranking, RequestFigures},
+    telemetry::{Sampler, Snapshot, SpanQueue, TelemetryOptions, TraceContext},
 };
 
 /// Watches requests end; one for the whole server.
@@ -20,7 +23,11 @@ pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
     propagators: Vec<String>,
+    /// The last seconds.
+    pub live: Live,
     baggage_keys: Vec<String>,
+    requests: RequestMetrics,
+    calls: CallMetrics,
     tail: Tail,
     spans: SpanQueue,
     /// The log of whole requests, where there is one.
@@ -33,8 +40,11 @@ impl Observer {
         let traces = &options.traces;
         Self {
             sampler: Sampler::new(traces),
+            live: Live::new(&options.live),
             propagators: traces.propagators.clone(),
             baggage_keys: traces.baggage_keys.clone(),
+            requests: RequestMetrics::new(options.metrics.max_callers),
+            calls: CallMetrics::default(),
             tail: Tail::new(traces),
             spans,
             request_log: None,
@@ -51,6 +61,27 @@ impl Observer {
         &self.baggage_keys
     }
 
+    /// Takes in a call that ended with the code of that number, whatever it was for.
+    pub fn called(&self, method: CalledMethod, code: usize, how: (Duration, &TraceContext)) {
+        self.calls.ended(method, code, how);
+    }
+
+    /// Adds what was counted of calls, and of requests for which no version was chosen.
+    pub(super) fn tell(&self, snapshot: &mut Snapshot) {
+        self.requests.tell(snapshot);
+        self.calls.tell(snapshot);
+    }
+
+    /// Adds what was counted of a version's requests.
+    pub(super) fn tell_version(
+        &self,
+        snapshot: &mut Snapshot,
+        id: [&str; 2],
+        figures: &RequestFigures,
+    ) {
+        self.requests.tell_version(snapshot, id, figures);
+    }
+
     /// Takes in a request that has ended, with what was asked and answered, as far as it came to that. Costs what counting costs; nothing is
     /// written or sent on the thread that calls.
     pub fn finished(
@@ -64,14 +95,16 @@ impl Observer {
         if let (Some(log), Some(request)) = (&self.request_log, request) {
             log.offer(&finished, request, answer);
         }
+        self.live.note(&finished);
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
+        self.requests.finished(&finished, answer, kept.is_some());
         if let Some(kept) = kept {
-            self.tell(finished, kept);
+            self.story(finished, kept);
         }
     }
 
     /// Has the request told of, and every batch that it was in.
-    fn tell(&self, finished: Finished, kept: Kept) {
+    fn story(&self, finished: Finished, kept: Kept) {
         let notes = &finished.notes;
         for batch in notes.trip.notes.iter().chain(&notes.user.trip.notes) {
             tell_of_batch(batch, &self.spans);

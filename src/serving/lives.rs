@@ -3,23 +3,31 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
 use crate::{
-    ids::ModelId,
-    serving::life::{Life, State},
+    ids::{ModelId, Version},
+    serving::{
+        history::{Change, History},
+        life::{Life, State},
+        phases::Phases,
+        registry::Route,
+    },
 };
 
 /// Every version that is in the repository or held, with its state.
 #[derive(Debug)]
 pub struct Lives {
     all: Mutex<BTreeMap<ModelId, Life>>,
+    phases: Mutex<Phases>,
     /// Versions that shall not serve, with the reasons.
     rejected: Mutex<BTreeMap<ModelId, Arc<str>>>,
     /// What is wrong with the repository itself.
     fault: Mutex<Option<String>>,
+    history: History,
     news: watch::Sender<()>,
 }
 
@@ -27,8 +35,10 @@ impl Default for Lives {
     fn default() -> Self {
         Self {
             all: Mutex::default(),
+            phases: Mutex::default(),
             rejected: Mutex::default(),
             fault: Mutex::default(),
+            history: History::default(),
             news: watch::Sender::new(()),
         }
     }
@@ -40,6 +50,8 @@ impl Lives {
         let mut all = lock(&self.all);
         if !all.contains_key(id) {
             all.insert(id.clone(), Life { state: State::Found, reason: None });
+            lock(&self.phases).step(id, State::Found, Instant::now());
+            self.history.stepped(id, (None, State::Found), None);
             self.news.send_replace(());
         }
     }
@@ -53,11 +65,24 @@ impl Lives {
             tracing::error!(model = %id, %now, %next, "a version cannot take this step; this is a bug");
             return false;
         }
-        all.insert(id.clone(), Life { state: next, reason: reason.map(Into::into) });
+        let told: Option<Arc<str>> = reason.map(Into::into);
+        self.history.stepped(id, (now, next), told.as_ref());
+        all.insert(id.clone(), Life { state: next, reason: told });
+        lock(&self.phases).step(id, next, Instant::now());
         drop(all);
         tracing::debug!(model = %id, state = %next, reason, "a version's life goes on");
         self.news.send_replace(());
         true
+    }
+
+    /// Notes where a route leads from now on.
+    pub fn note_led(&self, route: &Route, from: Option<Version>, to: Option<Version>) {
+        self.history.led(route, from, to);
+    }
+
+    /// The last changes of lives and routes, the latest first; there is a bound on how many.
+    pub fn recent(&self) -> Vec<Change> {
+        self.history.all()
     }
 
     /// Tells how far a version is in the state that it has.
@@ -73,8 +98,19 @@ impl Lives {
         let mut all = lock(&self.all);
         if all.get(id).is_some_and(|life| !life.state.is_held()) {
             all.remove(id);
+            lock(&self.phases).forget(id);
             self.news.send_replace(());
         }
+    }
+
+    /// How long each version took when it was last verified, loaded and warmed.
+    pub fn took(&self) -> Vec<(ModelId, State, Duration)> {
+        lock(&self.phases).took()
+    }
+
+    /// Steps that versions have taken so far, by the state that they came to.
+    pub fn steps(&self) -> BTreeMap<State, u64> {
+        lock(&self.phases).steps()
     }
 
     /// The state of a version that has one.

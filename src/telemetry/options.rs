@@ -58,6 +58,8 @@ pub struct TelemetryOptions {
     pub metrics: MetricOptions,
     /// The log of whole requests.
     pub request_log: RequestLogOptions,
+    /// What the operations page tells.
+    pub live: LiveOptions,
 }
 
 impl Default for TelemetryOptions {
@@ -76,6 +78,7 @@ impl Default for TelemetryOptions {
             traces: TraceOptions::default(),
             metrics: MetricOptions::default(),
             request_log: RequestLogOptions::default(),
+            live: LiveOptions::default(),
         }
     }
 }
@@ -192,5 +195,22 @@ impl Default for MetricOptions {
             otlp_interval: Duration::from_secs(60),
             max_callers: 32,
         }
+    }
+}
+
+/// What `/statusz` and the operations page tell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveOptions {
+    /// The slowest requests that are kept, with the reason of each; 0: none.
+    pub slowest: usize,
+    /// For how long each is kept.
+    #[serde(with = "humantime_serde")]
+    pub slowest_for: Duration,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self { slowest: 20, slowest_for: Duration::from_secs(300) }
     }
 }

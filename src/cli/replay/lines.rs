@@ -103,7 +103,12 @@ mod tests {
         }
         assert_eq!((count, read.foreign), (2, 4));
         let told = read.named.join("\n");
-        for part in ["one, line 2: is no JSON", "one, line 3: is no line", "two, line 1: has the format 9", "two, line 2: is not as"] {
+        for part in [
+            "one, line 2: is no JSON",
+            "one, line 3: is no line",
+            "two, line 1: has the format 9",
+            "two, line 2: is not as",
+        ] {
             assert!(told.contains(part), "{part} in {told}");
         }
         assert!(!told.contains("canary"));

@@ -24,11 +24,8 @@ impl Pair {
     pub(super) fn of(answer: &Answer, by: &Answer, top: usize) -> Self {
         let scored: HashMap<u32, f32> =
             answer.items.iter().filter_map(|(at, score)| Some((*at, (*score)?))).collect();
-        let common: Vec<(f32, f32)> = by
-            .items
-            .iter()
-            .filter_map(|(at, score)| Some(((*score)?, *scored.get(at)?)))
-            .collect();
+        let common: Vec<(f32, f32)> =
+            by.items.iter().filter_map(|(at, score)| Some(((*score)?, *scored.get(at)?))).collect();
         let (of_by, of_answer): (Vec<f32>, Vec<f32>) = common.iter().copied().unzip();
         let differences = common.iter().map(|(a, b)| f64::from((a - b).abs()));
         let sum: f64 = differences.clone().sum();

@@ -30,7 +30,8 @@ impl FromStr for Place {
                 Some(("model", name)) if !name.is_empty() => place.model = Some(name.to_owned()),
                 Some(("version", number)) => {
                     let version = number.parse().ok().filter(|version| *version > 0);
-                    let version = version.ok_or_else(|| format!("version={number} is no version"))?;
+                    let version =
+                        version.ok_or_else(|| format!("version={number} is no version"))?;
                     place.selector = Some(Selector::Version(version));
                 }
                 Some(("label", label)) if !label.is_empty() => {

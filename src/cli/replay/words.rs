@@ -33,7 +33,9 @@ pub(super) fn words(args: &ReplayArgs, figures: &Figures, foreign: &[String]) ->
     }
     if figures.foreign_lines > 0 {
         let _ = writeln!(text, "{} lines are no requests:", figures.foreign_lines);
-        foreign.iter().for_each(|line| drop(writeln!(text, "  {line}")));
+        for line in foreign {
+            let _ = writeln!(text, "  {line}");
+        }
     }
     if let Some(tau) = figures.kendall_tau {
         let _ = writeln!(
@@ -84,7 +86,9 @@ fn times(text: &mut String, what: &str, figures: &Figures, (now, then): (&str, &
                 ratio(now.p99, then.p99)
             );
         }
-        (Some(now), None) => drop(writeln!(text, "{what:<21} {}", told(now))),
+        (Some(now), None) => {
+            let _ = writeln!(text, "{what:<21} {}", told(now));
+        }
         _ => {}
     }
 }
