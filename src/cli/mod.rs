@@ -11,6 +11,7 @@ mod course;
 mod models;
 mod progress;
 mod rank;
+mod replay;
 mod serve;
 mod settings;
 mod signals;
@@ -45,6 +46,8 @@ enum Command {
     Users(users::UsersArgs),
     /// Show and change what a server, and all that follow the same repository, serve
     Models(models::ModelsArgs),
+    /// Ask again what a request log holds, and say how the answers differ
+    Replay(replay::ReplayArgs),
     /// Show and change what a server logs, and which traces it draws
     Telemetry(telemetry::TelemetryArgs),
     /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
         Command::Rank(args) => rank::run(args),
         Command::Users(args) => users::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Telemetry(args) => telemetry::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),

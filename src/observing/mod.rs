@@ -11,6 +11,7 @@ mod gather;
 mod live;
 mod observer;
 mod process;
+mod request_log;
 mod request_metrics;
 mod run_causes;
 mod second;
@@ -32,5 +33,9 @@ pub use finished::{Carried, Finished, Outcome};
 pub use gather::Gatherer;
 pub use live::Live;
 pub use observer::Observer;
+pub use request_log::{
+    Entry, LoggedAnswer, LoggedColumn, LoggedEmbedding, LoggedError, LoggedEvent, LoggedRequest,
+    LoggedTimings, LoggedValues, RequestLog, RequestLogCounts, RequestLogError, SCHEMA,
+};
 pub use spans::Kept;
 pub use why::why;

@@ -8,6 +8,7 @@ use crate::{
         call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
         live::Live,
+        request_log::RequestLog,
         request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
@@ -29,6 +30,8 @@ pub struct Observer {
     calls: CallMetrics,
     tail: Tail,
     spans: SpanQueue,
+    /// The log of whole requests, where there is one.
+    pub request_log: Option<RequestLog>,
 }
 
 impl Observer {
@@ -44,6 +47,7 @@ impl Observer {
             calls: CallMetrics::default(),
             tail: Tail::new(traces),
             spans,
+            request_log: None,
         }
     }
 
@@ -83,11 +87,14 @@ impl Observer {
     pub fn finished(
         &self,
         finished: Finished,
-        _request: Option<&Arc<RankRequest>>,
+        request: Option<&Arc<RankRequest>>,
         answer: Option<&Ranking>,
     ) {
         let Finished { method, ref outcome, ref notes, .. } = finished;
         tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
+        if let (Some(log), Some(request)) = (&self.request_log, request) {
+            log.offer(&finished, request, answer);
+        }
         self.live.note(&finished);
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         self.requests.finished(&finished, answer, kept.is_some());

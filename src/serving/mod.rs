@@ -43,6 +43,7 @@ pub use handle::{ColdModel, LoadOptions, ModelHandle, verified_instance};
 pub use history::{Change, Changed};
 pub use invariance::{Invariance, check_invariance};
 pub use keep_warm::KeptWarm;
+pub use kendall::kendall_tau;
 pub use life::{Life, State};
 pub use lives::Lives;
 pub use looks::{Looks, TakenIn};

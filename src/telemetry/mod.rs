@@ -17,6 +17,7 @@ mod otlp;
 mod otlp_metrics;
 mod otlp_options;
 mod panics;
+mod request_log_options;
 mod sampler;
 mod span_queue;
 mod swap_spans;
@@ -38,14 +39,15 @@ pub use log_filter::LogLevelError;
 pub use log_options::{LogFormat, LogOptions};
 pub use masked::without_values;
 pub use options::{
-    Compression, LiveOptions, MetricOptions, OtlpProtocol, RequestLogOptions, SamplerKind,
-    TelemetryOptions, TraceOptions,
+    Compression, LiveOptions, MetricOptions, OtlpProtocol, SamplerKind, TelemetryOptions,
+    TraceOptions,
 };
 pub use otlp::OtlpError;
 pub use otlp_metrics::otlp_metrics;
 pub use otlp_options::{OtlpOptions, key_values};
 pub use panics::{log_panics, panic_message};
-pub use sampler::Sampler;
+pub use request_log_options::{LoggedUserSide, RequestLogOptions};
+pub use sampler::{Sampler, is_drawn};
 pub use span_queue::{SpanCounts, SpanQueue, Story};
 pub use swap_spans::SWAP_SPANS;
 pub use trace_context::TraceContext;

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::request_log_options::RequestLogOptions;
+
 /// How OTLP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OtlpProtocol {
@@ -193,22 +195,6 @@ impl Default for MetricOptions {
             otlp_interval: Duration::from_secs(60),
             max_callers: 32,
         }
-    }
-}
-
-/// What is logged of whole requests, which is nothing unless a file is named.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestLogOptions {
-    /// The file, one JSON object a line; empty: requests are not logged.
-    pub path: PathBuf,
-    /// The share of requests that is logged.
-    pub ratio: f64,
-}
-
-impl Default for RequestLogOptions {
-    fn default() -> Self {
-        Self { path: PathBuf::new(), ratio: 0.01 }
     }
 }
 
