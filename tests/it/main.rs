@@ -30,6 +30,7 @@ mod valkey;
 
 // What is told of requests.
 mod collector;
+mod slow_causes;
 mod traces;
 
 mod users_behind_a_door;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use podium::transport::pb::{RankRequest, RankResponse, User, rank_service_client::RankServiceClient};
+use podium::transport::pb::{
+    RankRequest, RankResponse, User, rank_service_client::RankServiceClient,
+};
 use tonic::{Request, Status};
 
 use crate::{collector::Collector, replica::Replica, shoppers::request};
