@@ -259,13 +259,6 @@ async fn a_long_text_in_the_batch() {
             one.answered(&collector).await;
         }
         let (batch, queue) = (short.span("batch"), short.span("queue"));
-        eprintln!(
-            "DEBUG {} {} {:?} {}",
-            batch.number("podium.batch.bucket"),
-            batch.number("podium.batch.requests"),
-            short.span(RANK).took(),
-            short.span(RANK).text("podium.slow.explanation")
-        );
         if batch.number("podium.batch.bucket") == 400.0 && batch.took() > queue.took() * 2 {
             met = Some(short);
             break;
