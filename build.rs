@@ -4,11 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 4] = [
+const PROTO_FILES: [&str; 5] = [
     "podium/v1/rank.proto",
     "podium/v1/info.proto",
     "podium/v1/user.proto",
     "podium/v1/model.proto",
+    "podium/v1/telemetry.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -11,6 +11,7 @@ mod guard;
 mod journey;
 mod loader;
 mod memory;
+mod metrics;
 mod overrides;
 mod rehearsal;
 mod sighting;
@@ -33,12 +34,12 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::Observer,
+    observing::{Controls, Gatherer, Observer},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, LoadOptions, Registry, ServingError, State},
-    telemetry::Exporting,
+    telemetry::{Exporting, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
@@ -132,11 +133,15 @@ impl App {
     pub async fn serve(
         self,
         stop: CancellationToken,
+        log: Log,
         started: impl FnOnce(String),
     ) -> Result<(), StartError> {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
+        let observer =
+            Arc::new(Observer::new(&self.config.telemetry, self.exporting.queue().clone()));
+        let gatherer = self.gatherer(&observer);
         let parts = ServerParts {
             engine: self.engine,
             limits: self.config.limits,
@@ -145,12 +150,11 @@ impl App {
             place: self.follower.place().clone(),
             looks: self.follower.looks(),
             labels: self.config.models.labels,
-            observer: Arc::new(Observer::new(
-                &self.config.telemetry,
-                self.exporting.queue().clone(),
-            )),
+            controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
+            observer,
+            gatherer: Arc::clone(&gatherer),
         };
-        let exporter = self.exporting.start(Box::new(Default::default))?;
+        let exporter = self.exporting.start(metrics::to_send(gatherer))?;
         let interval = self.config.models.poll_interval;
         let following = Following::start(self.follower, interval).map_err(|cause| {
             StartError::Transport(format!("no thread for the repository: {cause}"))
@@ -163,6 +167,15 @@ impl App {
         following.end(patience).await;
         exporter.end();
         served.map_err(StartError::Transport)
+    }
+
+    /// Who reads what is counted anywhere.
+    fn gatherer(&self, observer: &Arc<Observer>) -> Arc<Gatherer> {
+        let (engine, lives) = (Arc::clone(&self.engine), Arc::clone(&self.lives));
+        let gatherer = Arc::new(Gatherer::new(engine, lives, Arc::clone(observer)));
+        gatherer.add(metrics::spans(self.exporting.queue().clone()));
+        gatherer.add(metrics::machine(&self.runtime, self.config.models.memory_reserve_mib));
+        gatherer
     }
 
     fn banner(&self, listeners: &Listeners) -> String {

@@ -11,6 +11,7 @@ use crate::{
         error::BatchError,
         job::{Job, Priority, Trip, Work},
         layout::BatchLayout,
+        metrics::{Backlog, BatchMetrics},
         options::BatchOptions,
         outlook::Outlook,
         pipeline,
@@ -113,6 +114,16 @@ impl ModelQueue {
         self.shared.counters.read()
     }
 
+    /// What is counted of its batches.
+    pub fn metrics(&self) -> &BatchMetrics {
+        &self.shared.metrics
+    }
+
+    /// What waits and runs now.
+    pub fn backlog(&self) -> Backlog {
+        self.shared.backlog()
+    }
+
     /// Whether nothing waits, and an instance has nothing to run.
     pub fn has_spare_capacity(&self) -> bool {
         self.shared.is_idle()
@@ -143,6 +154,11 @@ impl ModelQueue {
     /// # Errors
     /// Those of [`Self::run`].
     pub async fn run_noted(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
+        let outputs = self.run_queued(work, trip).await;
+        outputs.inspect_err(|error| self.shared.metrics.failed(error))
+    }
+
+    async fn run_queued(&self, work: Work, trip: &mut Trip) -> Result<Vec<Tensor>, BatchError> {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();
         let (deadline, priority) = (work.deadline, work.priority);

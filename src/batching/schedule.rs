@@ -14,6 +14,7 @@ use crate::{
         job::{Job, Key, Priority},
         lane::Waiting,
         layout::BatchLayout,
+        metrics::Backlog,
         options::BatchOptions,
         outlook::Outlook,
         pending::{Cut, Pending, Piece, Take},
@@ -122,6 +123,15 @@ impl Schedule {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.jobs() == 0
+    }
+
+    /// What waits and runs now.
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog {
+            requests: self.pending.jobs(),
+            rows: self.pending.units(),
+            busy: self.instances.iter().filter(|instance| instance.batches > 0).count(),
+        }
     }
 
     /// Whether an instance has nothing to run.

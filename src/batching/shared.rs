@@ -15,6 +15,7 @@ use crate::{
         error::BatchError,
         job::{Job, Priority},
         layout::BatchLayout,
+        metrics::{Backlog, BatchMetrics},
         options::BatchOptions,
         outlook::Outlook,
         schedule::{Asked, Schedule, Taken},
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) layout: BatchLayout,
     pub(super) buckets: Buckets,
     pub(super) counters: Counters,
+    pub(super) metrics: BatchMetrics,
     /// The model and version.
     pub(super) model: Arc<str>,
     /// Where its instances run.
@@ -69,6 +71,7 @@ impl Shared {
         Self {
             layout,
             counters: Counters::default(),
+            metrics: BatchMetrics::default(),
             model: model.into(),
             device: device.into(),
             spans,
@@ -105,6 +108,11 @@ impl Shared {
     /// What would become of a request that came now.
     pub(super) fn outlook(&self, now: Instant, asked: &Asked<'_>) -> Outlook {
         self.state().schedule.outlook(now, asked)
+    }
+
+    /// What waits and runs now.
+    pub(super) fn backlog(&self) -> Backlog {
+        self.state().schedule.backlog()
     }
 
     /// Whether nothing waits and an instance has nothing to run.

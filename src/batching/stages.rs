@@ -1,7 +1,6 @@
 //! What a batch goes through: its tensors are joined, run, and taken apart.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +21,7 @@ use crate::{
         shared::Shared,
     },
     runtime::{InputBlocks, ModelInstance},
+    telemetry::panic_message,
     tensor::Tensor,
 };
 
@@ -160,6 +160,7 @@ impl Stages<'_> {
             }
         };
         end_batch(&note, outcome.end(), &self.shared.spans);
+        self.shared.metrics.over(&note);
         outcome
     }
 
@@ -278,13 +279,6 @@ fn guarded(
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => Ok(result?),
-        Err(panic) => Err(BatchError::Panicked(message_of(panic.as_ref()))),
+        Err(panic) => Err(BatchError::Panicked(panic_message(panic.as_ref()))),
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-        .to_owned()
 }

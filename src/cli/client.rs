@@ -11,7 +11,8 @@ use tonic_types::StatusExt;
 
 use crate::transport::pb::{
     info_service_client::InfoServiceClient, model_service_client::ModelServiceClient,
-    rank_service_client::RankServiceClient, user_service_client::UserServiceClient,
+    rank_service_client::RankServiceClient, telemetry_service_client::TelemetryServiceClient,
+    user_service_client::UserServiceClient,
 };
 
 /// Largest answer that is taken, in bytes.
@@ -68,6 +69,11 @@ impl Admin {
     pub(super) async fn connect(&self) -> Result<ModelServiceClient<Channel>, String> {
         let channel = connect(&self.admin, "--admin").await?;
         Ok(ModelServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER))
+    }
+
+    /// Connects to what shows and changes telemetry.
+    pub(super) async fn telemetry(&self) -> Result<TelemetryServiceClient<Channel>, String> {
+        Ok(TelemetryServiceClient::new(connect(&self.admin, "--admin").await?))
     }
 }
 

@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod signals;
 mod span;
+mod telemetry;
 mod trial;
 mod tune;
 mod users;
@@ -43,6 +44,8 @@ enum Command {
     Users(users::UsersArgs),
     /// Show and change what a server, and all that follow the same repository, serve
     Models(models::ModelsArgs),
+    /// Show and change what a server logs, and which traces it draws
+    Telemetry(telemetry::TelemetryArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Rank(args) => rank::run(args),
         Command::Users(args) => users::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Telemetry(args) => telemetry::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

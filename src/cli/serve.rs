@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     cli::{config_args::ConfigArgs, signals::StopSignals},
-    telemetry::start_log,
+    telemetry::{log_panics, start_log},
 };
 
 /// Serves until SIGINT or SIGTERM; a second one ends the drain at once.
 pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
     let (config, _) = args.load()?;
-    start_log(&config.log);
+    let log = start_log(&config.log, &config.telemetry.service_name);
+    log_panics();
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -23,7 +24,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
             loaded = loading => loaded.map_err(|e| e.to_string())?,
             () = stop.cancelled() => return Ok(()),
         };
-        app.serve(stop, |banner| {
+        app.serve(stop, log, |banner| {
             print!("{banner}");
             let _ = std::io::stdout().flush();
         })

@@ -6,12 +6,13 @@ use crate::{
     config::{
         fault::ConfigFault,
         sections::{Config, ModelsSection, RuntimeSection},
+        telemetry_bounds::telemetry_faults,
         user_bounds::user_faults,
     },
     ids::ModelName,
     repository::BatchingSpec,
     runtime::PackedInputs,
-    telemetry::is_log_level,
+    telemetry::check_log_level,
 };
 
 impl Config {
@@ -62,15 +63,14 @@ impl Config {
             "server.max_streams_per_connection",
             "must be at least 1",
         );
-        need(
-            is_log_level(&self.log.level),
-            "log.level",
-            "is no level or filter, such as `info` or `info,podium=debug`",
-        );
+        if let Err(wrong) = check_log_level(&self.log.level) {
+            need(false, "log.level", &wrong.to_string());
+        }
         faults.extend(self.runtime.check());
         faults.extend(self.check_batching());
         faults.extend(user_faults(&self.users));
         faults.extend(self.models.check());
+        faults.extend(telemetry_faults(&self.telemetry));
         faults
     }
 

@@ -14,6 +14,7 @@ use figment::{
 
 use crate::config::{
     fault::{ConfigError, ConfigFault},
+    otel::otel_variables,
     secrets::{is_secret, without_secrets},
     sections::Config,
 };
@@ -25,7 +26,16 @@ const DEFAULT_FILE: &str = "podium.toml";
 const OTHER_VARIABLES: [&str; 4] = ["config", "target", "admin", "bin"];
 
 /// The free-form keys: names below them are the user's own.
-const FREE: [&str; 4] = ["models.labels", "models.catalogues", "models.batching", "models.store"];
+const FREE: [&str; 8] = [
+    "models.labels",
+    "models.catalogues",
+    "models.batching",
+    "models.store",
+    "telemetry.otlp_headers",
+    "telemetry.resource_attributes",
+    "telemetry.traces.otlp",
+    "telemetry.metrics.otlp",
+];
 
 /// One key with its value and where that came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +111,11 @@ fn gather(file: Option<&Path>, flags: &[Flag]) -> Result<Figment, ConfigError> {
         Some(path) => defaults.merge(Toml::file_exact(path)),
         None => defaults,
     };
-    let figment = figment.merge(variables);
+    let set = env::vars_os();
+    let set =
+        set.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let otel = otel_variables(&set.collect()).map_err(ConfigError)?;
+    let figment = otel.into_iter().fold(figment, Figment::merge).merge(variables);
     Ok(flags.iter().cloned().fold(figment, Figment::merge))
 }
 
@@ -180,6 +194,9 @@ fn origin(figment: &Figment, tag: Tag) -> String {
             Some(figment::Source::File(path)) => path.display().to_string(),
             Some(figment::Source::Code(_)) => "default".to_owned(),
             _ if metadata.name.starts_with("flag ") => metadata.name.to_string(),
+            _ if metadata.name.starts_with("variable ") => {
+                metadata.name.trim_start_matches("variable ").to_owned()
+            }
             _ => "environment".to_owned(),
         },
     }
@@ -274,7 +291,7 @@ mod tests {
             ],
         );
         let toml = "[server]\nmax_in_flight = 0\n[log]\nlevel = \"podium=loud\"";
-        check(toml, &[("server.max_in_flight", "between 1"), ("log.level", "no level")]);
+        check(toml, &[("server.max_in_flight", "between 1"), ("log.level", "neither a level")]);
     }
 
     #[test]

@@ -4,8 +4,10 @@ mod bounds;
 mod fault;
 mod layers;
 mod options;
+mod otel;
 mod secrets;
 mod sections;
+mod telemetry_bounds;
 mod user_bounds;
 
 pub use fault::{ConfigError, ConfigFault};

@@ -1,7 +1,8 @@
 //! What must not be printed.
 
 /// Keys whose values are secrets.
-const SECRETS: [&str; 2] = ["users.redis.password", "users.redis.sentinel_password"];
+const SECRETS: [&str; 3] =
+    ["users.redis.password", "users.redis.sentinel_password", "log.user_hash_key"];
 
 /// Keys whose values are addresses that may hold a password.
 const ADDRESSES: [&str; 2] = ["users.redis.url", "models.dir"];
@@ -25,12 +26,19 @@ const SHOWN: [&str; 12] = [
     "virtual_hosted_style_request",
 ];
 
+/// A table of which every value may be a secret.
+const HEADERS: &str = "telemetry.otlp_headers";
+
+/// Tables that may hold such headers, under this name.
+const SIGNALS: [&str; 2] = ["telemetry.traces.otlp", "telemetry.metrics.otlp"];
+
 /// What stands in a secret's place.
 const HIDDEN: &str = "***";
 
 /// Whether what is wrong with a key's value may not tell the value.
 pub(super) fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key) || ADDRESSES.contains(&key) || key == STORE
+    let tables = [STORE, HEADERS].contains(&key) || SIGNALS.contains(&key);
+    SECRETS.contains(&key) || ADDRESSES.contains(&key) || tables
 }
 
 /// The value of a key as it may be printed.
@@ -38,6 +46,10 @@ pub(super) fn without_secrets(key: &str, value: &str) -> String {
     match value {
         "" => String::new(),
         _ if SECRETS.contains(&key) => HIDDEN.to_owned(),
+        _ if key.starts_with(HEADERS) => HIDDEN.to_owned(),
+        _ if SIGNALS.iter().any(|signal| key.strip_prefix(signal) == Some(".headers")) => {
+            HIDDEN.to_owned()
+        }
         url if ADDRESSES.contains(&key) && url.contains("://") => without_password(url),
         other => match key.strip_prefix(STORE).and_then(|rest| rest.strip_prefix('.')) {
             Some(option) if !SHOWN.contains(&option) => HIDDEN.to_owned(),
@@ -74,6 +86,7 @@ mod tests {
     fn passwords_are_hidden() {
         check("users.redis.password", "word", "***");
         check("users.redis.password", "", "");
+        check("log.user_hash_key", "word", "***");
         check("users.redis.sentinel_password", "word", "***");
         check("users.redis.username", "shop", "shop");
         let key = "users.redis.url";
@@ -86,6 +99,9 @@ mod tests {
         check("models.dir", "s3://key:word@shop/x", "s3://key:***@shop/x");
         check("models.store.secret_access_key", "word", "***");
         check("models.store.sse_customer_key_base64", "word", "***");
+        check("telemetry.otlp_headers.api-key", "word", "***");
+        check("telemetry.traces.otlp.headers", "api-key=word", "***");
+        check("telemetry.traces.otlp.endpoint", "http://c", "http://c");
         check("models.store.region", "here", "here");
         check("models.store.endpoint", "http://a:word@host", "http://a:***@host");
     }

@@ -1,16 +1,18 @@
 //! Hands each request that has ended to all who tell of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     batching::tell_of_batch,
     observing::{
+        call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
+        request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
     },
-    ranking::{RankRequest, Ranking},
-    telemetry::{Sampler, SpanQueue, TelemetryOptions},
+    ranking::{RankRequest, Ranking, RequestFigures},
+    telemetry::{Sampler, Snapshot, SpanQueue, TelemetryOptions, TraceContext},
 };
 
 /// Watches requests end; one for the whole server.
@@ -20,6 +22,8 @@ pub struct Observer {
     pub sampler: Sampler,
     propagators: Vec<String>,
     baggage_keys: Vec<String>,
+    requests: RequestMetrics,
+    calls: CallMetrics,
     tail: Tail,
     spans: SpanQueue,
 }
@@ -32,6 +36,8 @@ impl Observer {
             sampler: Sampler::new(traces),
             propagators: traces.propagators.clone(),
             baggage_keys: traces.baggage_keys.clone(),
+            requests: RequestMetrics::new(options.metrics.max_callers),
+            calls: CallMetrics::default(),
             tail: Tail::new(traces),
             spans,
         }
@@ -47,22 +53,46 @@ impl Observer {
         &self.baggage_keys
     }
 
+    /// Takes in a call that ended with the code of that number, whatever it was for.
+    pub fn called(&self, method: CalledMethod, code: usize, how: (Duration, &TraceContext)) {
+        self.calls.ended(method, code, how);
+    }
+
+    /// Adds what was counted of calls, and of requests for which no version was chosen.
+    pub(super) fn tell(&self, snapshot: &mut Snapshot) {
+        self.requests.tell(snapshot);
+        self.calls.tell(snapshot);
+    }
+
+    /// Adds what was counted of a version's requests.
+    pub(super) fn tell_version(
+        &self,
+        snapshot: &mut Snapshot,
+        id: [&str; 2],
+        figures: &RequestFigures,
+    ) {
+        self.requests.tell_version(snapshot, id, figures);
+    }
+
     /// Takes in a request that has ended, with what was asked and answered, as far as it came to that. Costs what counting costs; nothing is
     /// written or sent on the thread that calls.
     pub fn finished(
         &self,
         finished: Finished,
         _request: Option<&Arc<RankRequest>>,
-        _answer: Option<&Ranking>,
+        answer: Option<&Ranking>,
     ) {
+        let Finished { method, ref outcome, ref notes, .. } = finished;
+        tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
+        self.requests.finished(&finished, answer, kept.is_some());
         if let Some(kept) = kept {
-            self.tell(finished, kept);
+            self.story(finished, kept);
         }
     }
 
     /// Has the request told of, and every batch that it was in.
-    fn tell(&self, finished: Finished, kept: Kept) {
+    fn story(&self, finished: Finished, kept: Kept) {
         let notes = &finished.notes;
         for batch in notes.trip.notes.iter().chain(&notes.user.trip.notes) {
             tell_of_batch(batch, &self.spans);

@@ -42,7 +42,7 @@ pub(super) fn blame(error: &RankError) -> Blame {
         | RankError::Draining
         | RankError::Serving(_)
         | RankError::Store(_)
-        | RankError::UserUnknown(_)
+        | RankError::UserUnknown
         | RankError::UserUnavailable => Blame::Nobody,
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         check(BatchError::ExpiredInQueue.into(), Blame::Time);
         check(BatchError::Panicked("why".into()).into(), Blame::Version);
         check(BatchError::Stopped.into(), Blame::Nobody);
-        check(RankError::UserUnknown("anna".into()), Blame::Nobody);
+        check(RankError::UserUnknown, Blame::Nobody);
         check(RankError::Features("why".into()), Blame::Version);
         check(RankError::Shared(Arc::new(RankError::Features("why".into()))), Blame::Version);
     }

@@ -59,6 +59,7 @@ impl Engine {
         let Chosen { model, traffic } = self.choose(request)?;
         let ranker = as_ranker(&model)?;
         notes.model = Some(ranker.id().clone());
+        notes.figures = Some(Arc::clone(ranker.figures()));
         notes.encoder = ranker.encoder().map(|encoder| encoder.id().clone());
         notes.is_split = traffic.is_some();
         let ordered = self.order(ranker, request, (deadline, traffic.is_some()), notes).await;

@@ -11,7 +11,7 @@ use crate::{
 pub struct FieldFault {
     /// The field's path, such as `candidates.ids[3]`.
     pub field: String,
-    /// What is wrong, with value and limit, and what to do.
+    /// What is wrong, with the limit, and what to do; values that tell of a shopper are not in it.
     pub wrong: String,
 }
 
@@ -94,9 +94,9 @@ pub enum RankError {
     Store(#[from] StoreError),
     /// The request wants no order for an unknown shopper, and nothing is known of this one.
     #[error(
-        "nothing is known of the user `{0}`, and `require_user_state` is set; record events, or leave it out"
+        "nothing is known of the user that `user.id` names, and `require_user_state` is set; record events, or leave it out"
     )]
-    UserUnknown(String),
+    UserUnknown,
     /// The request wants no order for an unknown shopper, and what is known of this one cannot be had.
     #[error("the user's embedding cannot be had now, and `require_user_state` is set; try again")]
     UserUnavailable,
@@ -133,7 +133,7 @@ impl RankError {
             Self::Serving(error) => error.code(),
             Self::Batch(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::UserUnknown(_) => ErrorCode::NotFound,
+            Self::UserUnknown => ErrorCode::NotFound,
             Self::UserUnavailable | Self::Draining => ErrorCode::Unavailable,
             Self::BadOutput { .. } | Self::Features(_) => ErrorCode::Internal,
             Self::Shared(error) => error.code(),
@@ -160,7 +160,7 @@ impl RankError {
             Self::Serving(_) => "MODEL_NOT_FOUND",
             Self::Batch(error) => error.kind(),
             Self::Store(error) => error.reason(),
-            Self::UserUnknown(_) => "USER_UNKNOWN",
+            Self::UserUnknown => "USER_UNKNOWN",
             Self::UserUnavailable => "USER_STATE_UNAVAILABLE",
             Self::BadOutput { .. } => "BAD_OUTPUT",
             Self::Features(_) => "FEATURES_FAILED",

@@ -13,6 +13,7 @@ use crate::{
     ranking::{
         error::RankError,
         features::{FeatureDescription, FeaturePlan, HistoryInput, load_vocabularies},
+        figures::RequestFigures,
         recent::RecentRequests,
         request::RankRequest,
     },
@@ -175,6 +176,7 @@ pub struct Ranker {
     skips_unknown: bool,
     example: Option<RankRequest>,
     recent: Arc<RecentRequests>,
+    figures: Arc<RequestFigures>,
 }
 
 impl Ranker {
@@ -204,6 +206,7 @@ impl Ranker {
             catalogue,
             example,
             recent: Arc::new(RecentRequests::new(0)),
+            figures: Arc::default(),
         })
     }
 
@@ -215,6 +218,11 @@ impl Ranker {
     /// The last requests of its model.
     pub fn recent(&self) -> &RecentRequests {
         &self.recent
+    }
+
+    /// What is counted of the requests that it answers.
+    pub fn figures(&self) -> &Arc<RequestFigures> {
+        &self.figures
     }
 
     /// The model and version.

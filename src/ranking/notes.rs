@@ -8,7 +8,10 @@ use std::{
 use crate::{
     batching::Trip,
     ids::ModelId,
-    ranking::response::{Degraded, UserState},
+    ranking::{
+        figures::RequestFigures,
+        response::{Degraded, UserState},
+    },
     telemetry::TraceContext,
     users::{Reading, Source},
 };
@@ -72,6 +75,8 @@ pub struct Notes {
     pub trace: TraceContext,
     /// The version that it was answered by, or would have been.
     pub model: Option<ModelId>,
+    /// What is counted of that version's requests.
+    pub figures: Option<Arc<RequestFigures>>,
     /// The version of the encoder that the ranker needs.
     pub encoder: Option<ModelId>,
     /// Whether the model's traffic is split, or compared with another version.

@@ -88,7 +88,7 @@ pub(super) async fn user_side(
     let side = desk.find(ranker, &request.user).await?;
     match side.state {
         UserState::Default if request.require_user_state => Err(match side.degraded.is_empty() {
-            true => RankError::UserUnknown(request.user.id.clone()),
+            true => RankError::UserUnknown,
             false => RankError::UserUnavailable,
         }),
         _ => Ok(side),

@@ -22,6 +22,7 @@ use crate::{
         stop::StopRun,
         values::{input_value, read_outputs},
     },
+    telemetry::without_values,
     tensor::Tensor,
 };
 
@@ -140,7 +141,8 @@ impl ModelInstance for OnnxInstance {
         inputs: &[(&str, &Tensor)],
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RuntimeError> {
-        self.attempt(inputs, outputs).map_err(|error| RuntimeError::Run(error.message().to_owned()))
+        self.attempt(inputs, outputs)
+            .map_err(|error| RuntimeError::Run(without_values(error.message())))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         stop::StopRun,
         values::read_outputs,
     },
+    telemetry::without_values,
     tensor::Tensor,
 };
 
@@ -130,7 +131,7 @@ impl PackedInstance {
 }
 
 fn failed(error: ort::Error) -> RuntimeError {
-    RuntimeError::Run(error.message().to_owned())
+    RuntimeError::Run(without_values(error.message()))
 }
 
 impl ModelInstance for PackedInstance {

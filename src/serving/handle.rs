@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     batching::{
-        BatchCounts, BatchError, BatchLayout, BatchOptions, Buckets, CostTable, ModelQueue,
-        Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
+        Backlog, BatchCounts, BatchError, BatchLayout, BatchMetrics, BatchOptions, Buckets,
+        CostTable, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -234,6 +234,16 @@ impl ModelHandle {
     /// What has become of rows since the version was loaded.
     pub fn counts(&self) -> BatchCounts {
         self.queue.counts()
+    }
+
+    /// What is counted of its batches since it was loaded.
+    pub fn batch_metrics(&self) -> &BatchMetrics {
+        self.queue.metrics()
+    }
+
+    /// What waits for it, and what runs.
+    pub fn backlog(&self) -> Backlog {
+        self.queue.backlog()
     }
 
     /// Whether it could run something more without anybody waiting for it.

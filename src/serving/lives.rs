@@ -3,19 +3,24 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
 use crate::{
     ids::ModelId,
-    serving::life::{Life, State},
+    serving::{
+        life::{Life, State},
+        phases::Phases,
+    },
 };
 
 /// Every version that is in the repository or held, with its state.
 #[derive(Debug)]
 pub struct Lives {
     all: Mutex<BTreeMap<ModelId, Life>>,
+    phases: Mutex<Phases>,
     /// Versions that shall not serve, with the reasons.
     rejected: Mutex<BTreeMap<ModelId, Arc<str>>>,
     /// What is wrong with the repository itself.
@@ -27,6 +32,7 @@ impl Default for Lives {
     fn default() -> Self {
         Self {
             all: Mutex::default(),
+            phases: Mutex::default(),
             rejected: Mutex::default(),
             fault: Mutex::default(),
             news: watch::Sender::new(()),
@@ -40,6 +46,7 @@ impl Lives {
         let mut all = lock(&self.all);
         if !all.contains_key(id) {
             all.insert(id.clone(), Life { state: State::Found, reason: None });
+            lock(&self.phases).step(id, State::Found, Instant::now());
             self.news.send_replace(());
         }
     }
@@ -54,6 +61,7 @@ impl Lives {
             return false;
         }
         all.insert(id.clone(), Life { state: next, reason: reason.map(Into::into) });
+        lock(&self.phases).step(id, next, Instant::now());
         drop(all);
         tracing::debug!(model = %id, state = %next, reason, "a version's life goes on");
         self.news.send_replace(());
@@ -73,8 +81,19 @@ impl Lives {
         let mut all = lock(&self.all);
         if all.get(id).is_some_and(|life| !life.state.is_held()) {
             all.remove(id);
+            lock(&self.phases).forget(id);
             self.news.send_replace(());
         }
+    }
+
+    /// How long each version took when it was last verified, loaded and warmed.
+    pub fn took(&self) -> Vec<(ModelId, State, Duration)> {
+        lock(&self.phases).took()
+    }
+
+    /// Steps that versions have taken so far, by the state that they came to.
+    pub fn steps(&self) -> BTreeMap<State, u64> {
+        lock(&self.phases).steps()
     }
 
     /// The state of a version that has one.

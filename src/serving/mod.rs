@@ -17,6 +17,7 @@ mod life;
 mod lives;
 mod looks;
 mod noticing;
+mod phases;
 mod plan;
 #[cfg(test)]
 mod plan_scenes;

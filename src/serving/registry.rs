@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -74,6 +74,8 @@ impl fmt::Display for Route {
 pub struct Registry<T> {
     published: ArcSwap<Published<T>>,
     writer: Mutex<()>,
+    /// What was taken back, and may still answer those who have it.
+    leaving: Mutex<Vec<(ModelId, Weak<T>)>>,
     /// Requests so far that were drawn by number.
     nameless: AtomicU64,
 }
@@ -114,6 +116,7 @@ impl<T> Default for Registry<T> {
         Self {
             published: ArcSwap::from_pointee(nothing),
             writer: Mutex::new(()),
+            leaving: Mutex::default(),
             nameless: AtomicU64::new(0),
         }
     }
@@ -138,7 +141,19 @@ impl<T> Registry<T> {
                 }
             }
         });
+        if let Some(retired) = &retired {
+            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            leaving.retain(|(_, model)| model.strong_count() > 0);
+            leaving.push((id.clone(), Arc::downgrade(retired)));
+        }
         retired
+    }
+
+    /// All versions that answer somebody: the published ones, and those that were taken back and are still held; each once.
+    pub fn held(&self) -> BTreeMap<ModelId, Arc<T>> {
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaving = leaving.iter().filter_map(|(id, model)| Some((id.clone(), model.upgrade()?)));
+        leaving.chain(self.all()).collect()
     }
 
     /// Leads a route to a version, published or not; to none: live requests go to the highest version, the label is unknown.

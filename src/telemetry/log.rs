@@ -1,58 +1,60 @@
-//! The log: lines on standard error.
+//! The log: lines on standard error, and what can be changed of them while they are written.
 
 use std::io::IsTerminal;
 
-use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// Text.
-    Text,
-    /// One JSON object a line.
-    Json,
+use crate::telemetry::{
+    log_filter::{LogLevelError, parse},
+    log_line::LogLine,
+    log_options::{LogFormat, LogOptions},
+};
+
+/// Holds that `level` is something that the log takes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_log_level(level: &str) -> Result<(), LogLevelError> {
+    parse(level).map(drop)
 }
 
-/// What is logged, and how.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogOptions {
-    /// A level, or `tracing`'s filter directives such as `info,podium=debug`.
-    pub level: String,
-    /// How lines look.
-    pub format: LogFormat,
+/// The log that was started.
+#[derive(Debug, Clone)]
+pub struct Log {
+    filter: reload::Handle<Targets, Registry>,
 }
 
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self { level: "info,ort=warn,object_store=warn".to_owned(), format: LogFormat::Auto }
+impl Log {
+    /// Logs at another level from now on.
+    ///
+    /// # Errors
+    /// What is wrong with the level; the log stays as it was.
+    pub fn set_level(&self, level: &str) -> Result<(), LogLevelError> {
+        let targets = parse(level)?;
+        // It fails where another log had been started before this one, and nothing is written by this one.
+        let _ = self.filter.reload(targets);
+        Ok(())
     }
 }
 
-/// Whether `level` is something that [`start_log`] takes.
-pub fn is_log_level(level: &str) -> bool {
-    EnvFilter::try_new(level).is_ok()
-}
-
-/// Sends log lines to standard error from now on; a second call changes nothing.
-pub fn start_log(options: &LogOptions) {
+/// Sends log lines of that service to standard error from now on; a second log writes nothing.
+pub fn start_log(options: &LogOptions, service: &str) -> Log {
     let terminal = std::io::stderr().is_terminal();
     let json = match options.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let filter = EnvFilter::try_new(&options.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let targets = parse(&options.level).unwrap_or_default();
+    let (filter, handle) = reload::Layer::new(targets);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(LogLine { json, service: service.to_owned() })
+        .with_ansi(terminal)
         .with_writer(std::io::stderr)
-        .with_ansi(terminal);
-    let _ = match json {
-        true => lines.json().flatten_event(true).try_init(),
-        false => lines.with_target(false).try_init(),
-    };
+        .with_filter(filter);
+    // Each layer has its own filter: what the log leaves out, another layer may take.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
+    Log { filter: handle }
 }

@@ -21,8 +21,9 @@ use crate::{
     deadline::Deadline,
     observing::{Carried, Observer},
     ranking::Stage,
-    telemetry::TraceContext,
+    telemetry::{TraceContext, within_sync},
     transport::{
+        call_end::Unended,
         limits::Limits,
         status,
         trace_headers::{carried_by, parent_of},
@@ -140,11 +141,15 @@ where
         let bounded = call.explicit || !ANSWERED_LAST.contains(&request.uri().path());
         let end = call.deadline.at() + RESERVE / 2;
         let too_late = call.deadline.expired(call.arrival);
+        let trace = call.trace;
+        let unended = Unended::of(&request, (call.arrival, call.trace), &self.layer.observer);
         request.extensions_mut().insert(call);
         CallFuture {
             too_late,
+            trace,
             expiry: bounded.then(|| tokio::time::sleep_until(end.into())),
             inner: self.inner.call(request),
+            unended,
             limits: self.layer.limits.clone(),
         }
     }
@@ -159,6 +164,10 @@ pin_project! {
         expiry: Option<Sleep>,
         // Tonic's timer would run out first: nothing is begun.
         too_late: bool,
+        // Lines that are logged on the way carry its ids.
+        trace: TraceContext,
+        // None where it has been answered, or is not gRPC's.
+        unended: Option<Unended>,
         limits: Limits,
     }
 }
@@ -171,16 +180,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if *this.too_late {
-            return Poll::Ready(Ok(status::expired(Stage::Arrival).into_http()));
-        }
-        if let Poll::Ready(result) = this.inner.poll(cx) {
-            return Poll::Ready(result.map(|response| own_words(response, this.limits)));
-        }
-        match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Ok(status::expired(Stage::Receiving).into_http())),
-            _ => Poll::Pending,
-        }
+        within_sync(*this.trace, || {
+            let mut answered = |response| match this.unended.take() {
+                Some(unended) => unended.answered(response),
+                None => response,
+            };
+            if *this.too_late {
+                return Poll::Ready(Ok(answered(status::expired(Stage::Arrival).into_http())));
+            }
+            if let Poll::Ready(result) = this.inner.poll(cx) {
+                return Poll::Ready(
+                    result.map(|response| answered(own_words(response, this.limits))),
+                );
+            }
+            match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
+                Some(Poll::Ready(())) => {
+                    Poll::Ready(Ok(answered(status::expired(Stage::Receiving).into_http())))
+                }
+                _ => Poll::Pending,
+            }
+        })
     }
 }
 

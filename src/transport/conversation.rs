@@ -14,6 +14,7 @@ use crate::{
     deadline::Deadline,
     observing::Observer,
     ranking::Stage,
+    telemetry::within,
     transport::{
         call::{Call, call_of},
         flow::Flow,
@@ -137,7 +138,9 @@ async fn hold<Q, A, F>(
         match next {
             Next::Request(message) => {
                 let place = Arc::clone(&places).acquire_owned().await;
-                let (answer, answers) = (answer(message, requests.arriving()), answers.clone());
+                let call = requests.arriving();
+                let answer = within(call.trace, answer(message, call));
+                let answers = answers.clone();
                 answering.spawn(async move {
                     let sent = answers.send(Ok(answer.await)).await;
                     drop(place);

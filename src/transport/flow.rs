@@ -29,6 +29,11 @@ impl Flow {
         Self { in_flight: Arc::new(Semaphore::new(options.max_in_flight)), options, draining }
     }
 
+    /// How many places among the calls in flight are taken.
+    pub(super) fn in_flight(&self) -> usize {
+        self.options.max_in_flight.saturating_sub(self.in_flight.available_permits())
+    }
+
     /// Takes a place among the calls in flight, which is free again when it is dropped.
     ///
     /// # Errors

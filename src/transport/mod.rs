@@ -2,6 +2,7 @@
 
 mod admin;
 mod call;
+mod call_end;
 pub mod codec;
 mod connection;
 mod conversation;
@@ -11,12 +12,14 @@ mod health;
 mod info_service;
 mod json;
 mod limits;
+mod metrics;
 mod model_service;
 pub mod pb;
 mod rank_service;
 mod server;
 mod status;
 mod storing;
+mod telemetry_service;
 mod trace_headers;
 mod user_service;
 mod warming;

@@ -13,7 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::layer::util::{Identity, Stack};
 
 use crate::{
-    observing::Observer,
+    observing::{Controls, Gatherer, Observer},
     ranking::Engine,
     repository::Place,
     serving::{Labels, Lives, Looks},
@@ -25,12 +25,16 @@ use crate::{
         health::{Health, HealthApi},
         info_service::InfoApi,
         limits::Limits,
+        metrics,
         model_service::{ModelApi, ModelParts},
         pb::{
             self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
-            rank_service_server::RankServiceServer, user_service_server::UserServiceServer,
+            rank_service_server::RankServiceServer,
+            telemetry_service_server::TelemetryServiceServer,
+            user_service_server::UserServiceServer,
         },
         rank_service::RankApi,
+        telemetry_service::TelemetryApi,
         user_service::UserApi,
     },
 };
@@ -112,6 +116,10 @@ pub struct ServerParts {
     pub labels: Labels,
     /// Who is told of requests.
     pub observer: Arc<Observer>,
+    /// What changes of it while the server serves.
+    pub controls: Arc<Controls>,
+    /// Who reads what is counted.
+    pub gatherer: Arc<Gatherer>,
 }
 
 /// The bound sockets.
@@ -247,6 +255,7 @@ impl Server {
         };
         let largest = limits.max_message_bytes;
         let flow = Flow::new(flow_options, self.draining.clone());
+        self.parts.gatherer.add(metrics::places(flow.clone()));
         let observer = Arc::clone(&self.parts.observer);
         let rank = RankApi {
             engine: Arc::clone(&engine),
@@ -278,9 +287,13 @@ impl Server {
             draining: self.draining.clone(),
         });
         let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
+        let probes = probes.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
+        let telemetry = TelemetryApi { controls: Arc::clone(&parts.controls) };
+        let telemetry = TelemetryServiceServer::new(telemetry);
         let routes = Routes::from(probes)
             .add_service(models)
+            .add_service(telemetry.max_decoding_message_size(LARGEST_COMMAND))
             .add_service(self.health_server(health))
             .add_service(reflection(&ADMIN).build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection(&ADMIN).build_v1alpha().map_err(|e| e.to_string())?);
@@ -309,8 +322,8 @@ impl Server {
 const PUBLIC: [&str; 3] =
     ["podium.v1.RankService", "podium.v1.UserService", "podium.v1.InfoService"];
 
-/// The service that reflection lists on the admin listener.
-const ADMIN: [&str; 1] = ["podium.v1.ModelService"];
+/// The services that reflection lists on the admin listener.
+const ADMIN: [&str; 2] = ["podium.v1.ModelService", "podium.v1.TelemetryService"];
 
 fn reflection(services: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
     let known = tonic_reflection::server::Builder::configure()

@@ -60,7 +60,7 @@ impl Failure {
             },
             resource: match error {
                 RankError::Serving(error) => error.resource(),
-                RankError::UserUnknown(user) => Some(("podium.v1.User", user.clone())),
+                RankError::UserUnknown => Some(("podium.v1.User", "user.id".to_owned())),
                 _ => None,
             },
             retry_after: matches!(code, Code::ResourceExhausted | Code::Unavailable)

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     observing::Observer,
     ranking::{Engine, RankError, Stage},
+    telemetry::within,
     transport::{
         call::{Call, call_of},
         conversation::{Answers, Requests, converse},
@@ -175,7 +176,7 @@ impl UserService for UserApi {
         let (engine, flow) = (Arc::clone(&self.engine), self.flow.clone());
         let until = call.explicit.then_some(call.deadline);
         let warming = Warming { engine, flow, model, whom, until };
-        tokio::spawn(async move { warming.go_on(answers).await });
+        tokio::spawn(within(call.trace, async move { warming.go_on(answers).await }));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

@@ -225,6 +225,10 @@ impl UserStore for MemoryStore {
         self.counters.counts()
     }
 
+    fn answers(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         "kept in this process: a restart forgets what was recorded; `--redis URL` keeps it"
             .to_owned()

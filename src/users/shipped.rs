@@ -165,16 +165,16 @@ impl HistoryReader {
             self.close();
             let user: Arc<str> = user.into();
             if !self.users.insert(Arc::clone(&user)) {
-                return Err(format!("the rows of user `{user}` are not together"));
+                return Err("the rows of its user are not together".to_owned());
             }
             self.current = Some(user);
         }
-        let time = time.parse().map_err(|_| format!("`{time}` is no unix time"))?;
+        let time = time.parse().map_err(|_| "the time is no unix time".to_owned())?;
         if self.events.last().is_some_and(|last| last.time > time) {
             return Err("the events of a user are not oldest first".to_owned());
         }
         let kind = EventKind::parse(kind)
-            .ok_or_else(|| format!("`{kind}` is none of view, cart, purchase"))?;
+            .ok_or_else(|| "the kind is none of view, cart, purchase".to_owned())?;
         let item = match self.items.get(item) {
             Some(known) => Arc::clone(known),
             None => {

@@ -165,6 +165,9 @@ pub trait UserStore: Send + Sync {
     /// What became of readings and writings.
     fn counts(&self) -> UserCounts;
 
+    /// Whether it is asked: no where it was given up for a while.
+    fn answers(&self) -> bool;
+
     /// What it is and how it does, for people: `in this process`, or `redis 7.0.15 at …`.
     fn describe(&self) -> String;
 }

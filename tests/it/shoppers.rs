@@ -26,7 +26,7 @@ const SAME: f32 = 2e-5;
 /// The scores of two lengths of a history differ at least by this.
 const OTHER: f32 = 2e-4;
 /// How many candidates are ranked.
-const CANDIDATES: usize = 6;
+pub const CANDIDATES: usize = 6;
 
 /// Scores of the candidates, in the order of the request.
 pub type Scores = Vec<f32>;

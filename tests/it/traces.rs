@@ -7,7 +7,11 @@ use podium::transport::pb::{
 };
 use tonic::{Request, Status};
 
-use crate::{collector::Collector, replica::Replica, shoppers::request};
+use crate::{
+    collector::Collector,
+    replica::Replica,
+    shoppers::{CANDIDATES, request},
+};
 
 /// A caller's trace, drawn by it.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -78,7 +82,7 @@ async fn a_request_is_a_tree_below_its_callers_span() {
     assert_eq!(rank.text("rpc.method"), "podium.v1.RankService/Rank");
     assert_eq!(rank.text("rpc.response.status_code"), "OK");
     assert_eq!(rank.text("podium.model.name"), "tiny-ranker");
-    assert_eq!(rank.number("podium.candidates"), 8.0);
+    assert_eq!(rank.number("podium.candidates"), CANDIDATES as f64);
     let batch = trace.span("batch");
     assert_eq!(batch.0.links.len(), 1);
     let alone = collector.linked(&batch.0.links[0]).await;

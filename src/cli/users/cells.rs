@@ -72,7 +72,7 @@ fn id(field: &'static str, cell: Cell, bounds: Bounds) -> Result<String, Wrong> 
         Cell::Text(text) => text,
         Cell::Whole(number) => number.to_string(),
         Cell::Missing => return Err((field, "is missing".to_owned())),
-        Cell::Fraction(number) => return Err((field, format!("is {number}, which is no id"))),
+        Cell::Fraction(_) => return Err((field, "is a fraction, which is no id".to_owned())),
         Cell::Moment(_) => return Err((field, "is a moment, which is no id".to_owned())),
         Cell::Odd(what) => return Err((field, format!("is {what}, which is no id"))),
     };
@@ -97,18 +97,10 @@ fn seconds(cell: Cell) -> Result<i64, String> {
         }
         Cell::Odd(_) => None,
     };
-    let told = match cell {
-        Cell::Text(text) => format!("`{text}`"),
-        Cell::Whole(number) => number.to_string(),
-        Cell::Odd(what) => what,
-        _ => "that".to_owned(),
-    };
     match seconds {
-        None => Err(format!("{told} is no time; write unix seconds or RFC 3339")),
+        None => Err("is no time; write unix seconds or RFC 3339".to_owned()),
         Some(seconds) if TIMES.contains(&seconds) => Ok(seconds),
-        Some(_) => {
-            Err(format!("{told} lies outside of the years 1 to 9999; write seconds, not less"))
-        }
+        Some(_) => Err("lies outside of the years 1 to 9999; write seconds, not less".to_owned()),
     }
 }
 
@@ -124,7 +116,7 @@ fn kind_of(cell: Cell) -> Result<pb::EventKind, String> {
             "view" => Ok(pb::EventKind::View),
             "cart" => Ok(pb::EventKind::Cart),
             "purchase" => Ok(pb::EventKind::Purchase),
-            other => Err(format!("`{other}` is none of view, cart, purchase")),
+            _ => Err("is none of view, cart, purchase".to_owned()),
         },
         _ => Err("is none of view, cart, purchase".to_owned()),
     }

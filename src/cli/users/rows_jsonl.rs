@@ -46,7 +46,7 @@ fn cell_of(value: &Value) -> Cell {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Cell::Whole(whole),
             (None, Some(fraction)) => Cell::Fraction(fraction),
-            (None, None) => Cell::Odd(number.to_string()),
+            (None, None) => Cell::Odd("a number that is too large".to_owned()),
         },
         Value::Bool(_) => Cell::Odd("true or false".to_owned()),
         Value::Array(_) => Cell::Odd("a list".to_owned()),

@@ -174,9 +174,10 @@ impl ColumnFeature {
             && !matches!(column, FeatureColumn::Texts { .. })
             && let Some(at) = rows.clone().position(lacks)
         {
-            let id = &sources.request.candidates.ids[sources.scored[at] as usize];
-            let name = &self.name;
-            let wrong = format!("is needed: the catalogue has no `{name}` for the item `{id}`");
+            let (name, at) = (&self.name, sources.scored[at]);
+            let wrong = format!(
+                "is needed: the catalogue has no `{name}` for the item candidates.ids[{at}]"
+            );
             return Err(field.fault(wrong));
         }
         let unknown = finished.len() - 1;

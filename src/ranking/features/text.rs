@@ -247,7 +247,6 @@ impl TextTemplate {
 /// What is wrong with a candidate that has no text for a field.
 fn no_text(name: &str, at: usize, sources: &Sources<'_>) -> FieldFault {
     let candidates = &sources.request.candidates;
-    let id = &candidates.ids[at];
     let column = candidates.columns.iter().any(|column| column.name == name);
     let (field, wrong) = match (column, sources.rows[at]) {
         (true, None) => (format!("candidates.columns[{name}].strings.values[{at}]"), "is blank"),
@@ -259,7 +258,7 @@ fn no_text(name: &str, at: usize, sources: &Sources<'_>) -> FieldFault {
         (false, None) => (format!("candidates.columns[{name}]"), "is not in the catalogue"),
     };
     let wrong = format!(
-        "{wrong} for the item `{id}` (candidates.ids[{at}]), and the model needs it; send its {name}, or leave the item out"
+        "{wrong} for the item candidates.ids[{at}], and the model needs it; send its {name}, or leave the item out"
     );
     FieldFault::new(field, wrong)
 }

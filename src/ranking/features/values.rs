@@ -49,8 +49,8 @@ impl ValueRule {
         }
         let values = self.clipped(values);
         let small = |v: &i64| i32::try_from(*v).is_ok();
-        match values.iter().find(|v| self.dtype == DType::Int32 && !small(v)) {
-            Some(value) => Err(format!("has the value {value}, which is too large for int32")),
+        match values.iter().position(|v| self.dtype == DType::Int32 && !small(v)) {
+            Some(at) => Err(format!("has a value that is too large for int32, at place {at}")),
             None => Ok(TensorData::from_ints(self.dtype, values)),
         }
     }

@@ -100,8 +100,7 @@ impl Faults<'_> {
             match (id.is_empty(), fits(id)) {
                 (true, _) => self.add(field, "is empty"),
                 (_, false) => self.id(&field, id),
-                _ => self
-                    .add(field, format!("`{}` is there twice; send each id once", shortened(id))),
+                _ => self.add(field, "was there before; send each id once"),
             }
         }
     }

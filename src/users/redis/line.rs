@@ -130,7 +130,7 @@ impl Line {
         };
         match broken {
             None => self.breaker.succeeded(),
-            Some(error) => self.give_up(self.breaker.failed(), &error.to_string()),
+            Some(error) => self.give_up(self.breaker.failed(), &told(error)),
         }
         match broken.cloned() {
             Some(error) => Ok(Err(error)),
@@ -213,15 +213,24 @@ fn is_trouble(error: &RedisError) -> bool {
     error.code() != Some("WRONGTYPE")
 }
 
+/// What an error says, without what was asked: Redis quotes the arguments of a command that it does not know, and users' ids are among them.
+pub(super) fn told(error: &RedisError) -> String {
+    let text = error.to_string();
+    match text.find("with args beginning with") {
+        Some(at) => text[..at].trim_end_matches([' ', ',']).to_owned(),
+        None => text,
+    }
+}
+
 fn down(error: &RedisError) -> StoreError {
-    StoreError::Down(error.to_string())
+    StoreError::Down(told(error))
 }
 
 /// Why a write was not done.
 fn refusal(error: &RedisError) -> StoreError {
     match error.code() {
-        Some("OOM") => StoreError::Full(error.to_string()),
-        Some("NOPERM" | "WRONGTYPE" | "ERR" | "NOAUTH") => StoreError::Refused(error.to_string()),
+        Some("OOM") => StoreError::Full(told(error)),
+        Some("NOPERM" | "WRONGTYPE" | "ERR" | "NOAUTH") => StoreError::Refused(told(error)),
         _ => down(error),
     }
 }

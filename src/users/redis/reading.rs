@@ -123,8 +123,10 @@ impl Parts {
         let told = fields.and_then(|fields| told_by(key, &fields));
         told.ok_or_else(|| {
             count(&self.counters.unfit_histories);
-            tracing::debug!(key, "what stands there is no history, or not the whole of one");
-            StoreError::Down(format!("what it tells of `{key}` cannot be read"))
+            tracing::debug!(
+                "what stands under a user's key is no history, or not the whole of one"
+            );
+            StoreError::Down("what stands under the user's key cannot be read".to_owned())
         })
     }
 

@@ -120,6 +120,10 @@ impl UserStore for RedisStore {
         self.parts.counters.counts()
     }
 
+    fn answers(&self) -> bool {
+        !self.parts.line.breaker.is_open()
+    }
+
     fn describe(&self) -> String {
         let options = &self.parts.options.redis;
         let (prefix, tenant) = (&options.key_prefix, &options.tenant);

@@ -188,7 +188,9 @@ impl Parts {
             let answer = self.line.script(&self.scripts.erase, &keys, &arguments).await?;
             self.local.forget(user);
             let (events, embeddings): (i64, i64) =
-                redis::from_redis_value(answer).map_err(|e| StoreError::Refused(e.to_string()))?;
+                redis::from_redis_value(answer).map_err(|_| {
+                    StoreError::Refused("it answers something else than two numbers".to_owned())
+                })?;
             if let (Ok(events), Ok(embeddings)) = (events.try_into(), embeddings.try_into()) {
                 self.forget_active(user).await?;
                 return Ok(Erased { events, embeddings, shipped });
