@@ -32,6 +32,7 @@ mod valkey;
 mod collector;
 mod slow_causes;
 mod traces;
+mod tracing_doc;
 
 mod users_behind_a_door;
 mod users_behind_a_proxy;
