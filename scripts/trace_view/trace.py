@@ -93,6 +93,21 @@ def told(span: Span) -> str:
     return ", ".join(parts)
 
 
+def company(batch: Span) -> str:
+    """Returns whose rows were in a batch, by their lengths."""
+    rows: dict[int, int] = {}
+    for link in batch.links:
+        length, count = (link.attributes.get(f"podium.batch.link.{key}", 0) for key in ("length", "rows"))
+        rows[int(length)] = rows.get(int(length), 0) + int(count)
+    parts = [f"{many(count, 'row')} of length {length:,}" for length, count in sorted(rows.items())]
+    return f"linked to {many(len(batch.links), 'request')}: {', '.join(parts)}"
+
+
+def many(count: int, what: str) -> str:
+    """Returns a count with its word."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def shortly(value: str | bool | int | float) -> str:
     """Returns a value as people write it."""
     if isinstance(value, float):

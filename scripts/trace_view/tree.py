@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trace_view.otlp import Span
-from trace_view.trace import Story, duration, told
+from trace_view.trace import Story, company, duration, told
 
 BAR = 24
 GREY, RED, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -34,7 +34,7 @@ def beside(span: Span, story: Story) -> list[str]:
     found = []
     for batch in story.batches:
         if any(link.span_id == batch.span_id for link in span.links):
-            found.append(f"= batch {batch.span_id} of trace {batch.trace_id}, {len(batch.links)} traced request(s)")
+            found.append(f"= batch {batch.span_id} of trace {batch.trace_id}, {company(batch)}")
     return found
 
 

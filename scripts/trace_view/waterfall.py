@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from trace_view.otlp import Span
-from trace_view.trace import Row, Story, duration, told
+from trace_view.trace import Row, Story, company, duration, told
 
 WIDTH, LEFT, RIGHT, MARGIN = 1000, 190, 84, 20
 ROW, PLAIN_ROW, BAR, TOP = 40, 25, 14, 84
@@ -46,8 +46,8 @@ class Picture:
         kind = f' class="{kind}"' if kind else ""
         self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}"{kind}>{escape(words)}</text>')
 
-    def span(self, span: Span, y: float, depth: int) -> None:
-        """Draws one span: its name, its bar, its time, and what is told of it."""
+    def span(self, span: Span, y: float, depth: int, words: str) -> None:
+        """Draws one span: its name, its bar, its time, and words about it."""
         x, end = self.x(span.begun), self.x(span.ended)
         colour = "error" if span.is_error else KINDS.get(span.name, "call")
         name = span.name.removeprefix("podium.v1.RankService/")
@@ -61,7 +61,7 @@ class Picture:
             colour = "error" if span.is_error or event.name == "podium.degraded" else "ink"
             self.parts.append(f'<path d="M{middle:.1f} {y - 2}l8 9l-8 9l-8 -9z" class="event" fill="var(--{colour})"/>')
         self.text(WIDTH - MARGIN, y + 12, duration(span.ms), "right")
-        self.note(x, y + BAR + 14, told(span), "small error" if span.is_error else "small")
+        self.note(x, y + BAR + 14, words, "small error" if span.is_error else "small")
 
     def note(self, x: float, y: float, words: str, kind: str) -> None:
         """Writes words from a place on, or as far left of it as they need."""
@@ -102,11 +102,11 @@ def svg(story: Story) -> str:
     if story.batches:
         links(picture, story, places, tops[-1])
     for row, y in zip(rows, tops, strict=False):
-        picture.span(row.span, y, row.depth)
+        picture.span(row.span, y, row.depth, told(row.span))
     for at, batch in enumerate(story.batches):
         y = own_row(tops[-1], at)
-        picture.span(batch, y, 0)
-        picture.text(MARGIN, y + BAR + 14, f"its own trace, linked to {len(batch.links)}", "small")
+        picture.span(batch, y, 0, company(batch))
+        picture.text(MARGIN, y + BAR + 14, "a trace of its own", "small")
     body = "\n".join(picture.parts)
     height = bottom + 16
     return (

@@ -241,7 +241,7 @@ async fn a_bucket_that_never_ran() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_text_in_the_batch() {
     let collector = Collector::by_grpc().await;
-    // One bucket for all lengths: a mistake that is easily made. It shows under load, when whole batches wait.
+    // One bucket for all lengths, a mistake that is easily made: who comes first is padded to those who follow.
     let more = [("BATCHING__LENGTH_BUCKETS", "[512]"), ("BATCHING__PREFERRED_BATCH_ROWS", "512")];
     let server = long_texts(&collector, &more).await;
     let channel = server.connect().await;
