@@ -44,6 +44,7 @@ async fn long_texts(collector: &Collector, more: &[(&str, &str)]) -> Replica {
     let general = [
         ("BATCHING__INSTANCES", "1"),
         ("BATCHING__PREFERRED_BATCH_ROWS", "2048"),
+        ("BATCHING__MAX_QUEUE_TIME", "5m"),
         ("SERVER__MAX_DEADLINE", "60s"),
     ];
     let all: Vec<(&str, &str)> = general.into_iter().chain(more.iter().copied()).collect();
