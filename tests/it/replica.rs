@@ -55,8 +55,13 @@ impl Replica {
 
     /// The same with settings of any section, by the names of their variables without `PODIUM_`.
     pub async fn configured(settings: &[(String, String)]) -> Self {
+        Self::of_models(&fixture::bundle(""), settings).await
+    }
+
+    /// The same with the bundles of another directory.
+    pub async fn of_models(models: &Path, settings: &[(String, String)]) -> Self {
         let (port, admin, folder) = (free_port(), free_port(), tempfile::tempdir().unwrap());
-        let child = launch((port, admin), folder.path(), settings);
+        let child = launch((port, admin), (models, folder.path()), settings);
         let address = format!("http://127.0.0.1:{port}");
         let endpoint = Endpoint::from_shared(address).unwrap().tcp_nodelay(true);
         let mut replica = Self { port, admin, child, folder, channel: endpoint.connect_lazy() };
@@ -159,7 +164,11 @@ impl Drop for Replica {
     }
 }
 
-fn launch((port, admin): (u16, u16), folder: &Path, settings: &[(String, String)]) -> Child {
+fn launch(
+    (port, admin): (u16, u16),
+    (models, folder): (&Path, &Path),
+    settings: &[(String, String)],
+) -> Child {
     let log = File::create(folder.join("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_podium"));
     for (name, _) in std::env::vars_os() {
@@ -172,7 +181,7 @@ fn launch((port, admin): (u16, u16), folder: &Path, settings: &[(String, String)
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
         command.env("ORT_DYLIB_PATH", library());
     }
-    command.arg("serve").arg("--models").arg(fixture::bundle(""));
+    command.arg("serve").arg("--models").arg(models);
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
