@@ -18,3 +18,18 @@ pub enum ErrorCode {
     /// A failure of ours; the cause is logged, not sent.
     Internal,
 }
+
+impl ErrorCode {
+    /// The name of its gRPC code.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}

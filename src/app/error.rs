@@ -1,6 +1,6 @@
 //! Why there is no server.
 
-use crate::{serving::ServingError, telemetry::OtlpError};
+use crate::{observing::RequestLogError, serving::ServingError, telemetry::OtlpError};
 
 /// A start that failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum StartError {
     /// A collector that cannot be spoken to.
     #[error("telemetry.{0}")]
     Telemetry(#[from] OtlpError),
+    /// A log of requests that cannot be written.
+    #[error(transparent)]
+    RequestLog(#[from] RequestLogError),
     /// A user store that cannot be.
     #[error("{0}")]
     Users(String),

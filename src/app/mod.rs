@@ -19,7 +19,7 @@ mod sighting;
 mod trial;
 mod warm_up_file;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,15 +36,18 @@ use crate::{
     },
     config::Config,
     ids::ModelId,
-    observing::{Controls, Gatherer, Observer},
+    observing::{Controls, Gatherer, Observer, RequestLog},
     ranking::{Engine, EngineParts, RecentByModel},
     repository::{Place, Role},
     runtime::Runtime,
     serving::{Lives, LoadOptions, Registry, ServingError, State},
-    telemetry::{Exporting, Log},
+    telemetry::{Exporting, KeyedHash, Log},
     transport::{Listeners, Server, ServerParts},
     users::{MemoryStore, RedisStore, Shipped, UserStore, UsersOptions},
 };
+
+/// How long the end waits for the last lines of the request log.
+const REQUEST_LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that is loaded, ready to serve.
 pub struct App {
@@ -67,8 +70,22 @@ impl App {
     /// # Errors
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
-        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let exporting = Exporting::new(&config.telemetry)?;
+        Self::load_with(config, exporting).await
+    }
+
+    /// The same, where a log tells of it, and a collector as well.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub async fn load_watched(config: Config, log: &Log) -> Result<Self, StartError> {
+        let exporting = Exporting::new(&config.telemetry)?;
+        log.send_spans(exporting.queue());
+        Self::load_with(config, exporting).await
+    }
+
+    async fn load_with(config: Config, exporting: Exporting) -> Result<Self, StartError> {
+        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
@@ -141,8 +158,11 @@ impl App {
         let listeners =
             Listeners::bind(&self.config.server).await.map_err(StartError::Transport)?;
         started(self.banner(&listeners));
-        let observer =
-            Arc::new(Observer::new(&self.config.telemetry, self.exporting.queue().clone()));
+        let telemetry = &self.config.telemetry;
+        let mut observer = Observer::new(telemetry, self.exporting.queue().clone());
+        let hash = KeyedHash::new(&self.config.log.user_hash_key);
+        observer.request_log = RequestLog::start(&telemetry.request_log, hash)?;
+        let observer = Arc::new(observer);
         let gatherer = self.gatherer(&observer);
         let parts = ServerParts {
             engine: self.engine,
@@ -153,7 +173,7 @@ impl App {
             looks: self.follower.looks(),
             labels: self.config.models.labels,
             controls: Arc::new(Controls::new((log, self.config.log.level), Arc::clone(&observer))),
-            observer,
+            observer: Arc::clone(&observer),
             gatherer: Arc::clone(&gatherer),
         };
         let exporter = self.exporting.start(metrics::to_send(gatherer))?;
@@ -167,6 +187,9 @@ impl App {
         let patience = self.config.server.drain_timeout;
         let served = Server::new(parts, self.config.server).run(listeners, stop).await;
         following.end(patience).await;
+        if let Some(log) = &observer.request_log {
+            log.end(REQUEST_LOG_PATIENCE);
+        }
         exporter.end();
         served.map_err(StartError::Transport)
     }

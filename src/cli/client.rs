@@ -65,10 +65,19 @@ pub(super) struct Admin {
 }
 
 impl Admin {
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.admin
+    }
+
+    /// Connects, for whatever the listener has.
+    pub(super) async fn channel(&self) -> Result<Channel, String> {
+        connect(&self.admin, "--admin").await
+    }
+
     /// Connects.
     pub(super) async fn connect(&self) -> Result<ModelServiceClient<Channel>, String> {
-        let channel = connect(&self.admin, "--admin").await?;
-        Ok(ModelServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER))
+        Ok(ModelServiceClient::new(self.channel().await?).max_decoding_message_size(LARGEST_ANSWER))
     }
 
     /// Connects to what shows and changes telemetry.

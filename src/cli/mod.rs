@@ -11,11 +11,13 @@ mod course;
 mod models;
 mod progress;
 mod rank;
+mod replay;
 mod serve;
 mod settings;
 mod signals;
 mod span;
 mod telemetry;
+mod top;
 mod trial;
 mod tune;
 mod users;
@@ -44,8 +46,12 @@ enum Command {
     Users(users::UsersArgs),
     /// Show and change what a server, and all that follow the same repository, serve
     Models(models::ModelsArgs),
+    /// Ask again what a request log holds, and say how the answers differ
+    Replay(replay::ReplayArgs),
     /// Show and change what a server logs, and which traces it draws
     Telemetry(telemetry::TelemetryArgs),
+    /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
+    Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
     /// Print the effective configuration and where each value came from
@@ -66,7 +72,9 @@ pub fn run() -> ExitCode {
         Command::Rank(args) => rank::run(args),
         Command::Users(args) => users::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Telemetry(args) => telemetry::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     config::{
         fault::ConfigFault,
+        request_log_bounds::request_log_faults,
         sections::{Config, ModelsSection, RuntimeSection},
         telemetry_bounds::telemetry_faults,
         user_bounds::user_faults,
@@ -69,6 +70,7 @@ impl Config {
         faults.extend(self.runtime.check());
         faults.extend(self.check_batching());
         faults.extend(user_faults(&self.users));
+        faults.extend(request_log_faults(&self.telemetry.request_log));
         faults.extend(self.models.check());
         faults.extend(telemetry_faults(&self.telemetry));
         faults

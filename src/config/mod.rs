@@ -5,6 +5,7 @@ mod fault;
 mod layers;
 mod options;
 mod otel;
+mod request_log_bounds;
 mod secrets;
 mod sections;
 mod telemetry_bounds;

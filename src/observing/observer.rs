@@ -7,6 +7,8 @@ use crate::{
     observing::{
         call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
+        live::Live,
+        request_log::RequestLog,
         request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
@@ -21,11 +23,15 @@ pub struct Observer {
     /// Which requests are drawn when they come.
     pub sampler: Sampler,
     propagators: Vec<String>,
+    /// The last seconds.
+    pub live: Live,
     baggage_keys: Vec<String>,
     requests: RequestMetrics,
     calls: CallMetrics,
     tail: Tail,
     spans: SpanQueue,
+    /// The log of whole requests, where there is one.
+    pub request_log: Option<RequestLog>,
 }
 
 impl Observer {
@@ -34,12 +40,14 @@ impl Observer {
         let traces = &options.traces;
         Self {
             sampler: Sampler::new(traces),
+            live: Live::new(&options.live),
             propagators: traces.propagators.clone(),
             baggage_keys: traces.baggage_keys.clone(),
             requests: RequestMetrics::new(options.metrics.max_callers),
             calls: CallMetrics::default(),
             tail: Tail::new(traces),
             spans,
+            request_log: None,
         }
     }
 
@@ -79,11 +87,15 @@ impl Observer {
     pub fn finished(
         &self,
         finished: Finished,
-        _request: Option<&Arc<RankRequest>>,
+        request: Option<&Arc<RankRequest>>,
         answer: Option<&Ranking>,
     ) {
         let Finished { method, ref outcome, ref notes, .. } = finished;
         tracing::trace!(method, ?outcome, candidates = notes.candidates, "a request ended");
+        if let (Some(log), Some(request)) = (&self.request_log, request) {
+            log.offer(&finished, request, answer);
+        }
+        self.live.note(&finished);
         let kept = self.spans.is_open().then(|| self.tail.keeps(&finished)).flatten();
         self.requests.finished(&finished, answer, kept.is_some());
         if let Some(kept) = kept {

@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use crate::{
     batching::{BatchNote, Trip, described},
-    error_code::ErrorCode,
     observing::{
         finished::{Finished, Outcome},
         user_spans::user_spans,
         why::why,
     },
-    ranking::{Degraded, Step},
+    ranking::{Degraded, Step, UserState},
     telemetry::{Clock, Side, Story, TraceContext, WrittenSpan},
 };
 
@@ -196,15 +195,22 @@ fn status(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Ranked => "OK",
         Outcome::Left => "CANCELLED",
-        Outcome::Failed { code, .. } => match code {
-            ErrorCode::InvalidArgument => "INVALID_ARGUMENT",
-            ErrorCode::NotFound => "NOT_FOUND",
-            ErrorCode::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            ErrorCode::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            ErrorCode::Unavailable => "UNAVAILABLE",
-            ErrorCode::FailedPrecondition => "FAILED_PRECONDITION",
-            ErrorCode::Internal => "INTERNAL",
-        },
+        Outcome::Failed { code, .. } => code.name(),
+    }
+}
+
+impl UserState {
+    /// Its name for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Cached => "CACHED",
+            Self::Local => "LOCAL",
+            Self::Stale => "STALE",
+            Self::Computed => "COMPUTED",
+            Self::Inline => "INLINE",
+            Self::Default => "DEFAULT",
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     observing::spans::Page,
-    ranking::{Notes, UserState},
+    ranking::Notes,
     telemetry::{Side, WrittenSpan},
     users::{Source, Trouble},
 };
@@ -12,7 +12,7 @@ pub(super) fn user_spans(page: &Page, notes: &Notes, spans: &mut Vec<WrittenSpan
     let user = &notes.user;
     let place = notes.trace.child();
     let Some(span) = page.step_at("user", place, &user.step) else { return };
-    let span = span.with(user.state, |span, state| span.text("podium.user.state", name(state)));
+    let span = span.with(user.state, |span, state| span.text("podium.user.state", state.name()));
     spans.push(match user.age.is_zero() {
         true => span,
         false => span.number("podium.user.embedding_age_s", user.age.as_secs_f64()),
@@ -49,18 +49,6 @@ pub(super) fn user_spans(page: &Page, notes: &Notes, spans: &mut Vec<WrittenSpan
         span.link(joined, &[])
     }));
     page.trip(encode, &user.trip, spans);
-}
-
-fn name(state: UserState) -> &'static str {
-    match state {
-        UserState::None => "NONE",
-        UserState::Cached => "CACHED",
-        UserState::Local => "LOCAL",
-        UserState::Stale => "STALE",
-        UserState::Computed => "COMPUTED",
-        UserState::Inline => "INLINE",
-        UserState::Default => "DEFAULT",
-    }
 }
 
 fn source_name(source: Source) -> &'static str {

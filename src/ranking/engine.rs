@@ -11,7 +11,7 @@ use crate::{
         error::{RankError, Stage},
         in_time::in_time,
         models::{Encoder, Model, Ranker},
-        notes::Notes,
+        notes::{Notes, Seen},
         order::{Ordered, order},
         parts::EngineParts,
         request::{ModelChoice, RankRequest},
@@ -118,6 +118,12 @@ impl Engine {
         let side = user_side(&mut desk, ranker, request).await?;
         notes.step.end();
         (notes.state, notes.age) = (Some(side.state), side.age);
+        notes.seen = Some(Seen {
+            embedding: Arc::clone(&side.embedding),
+            encoder_version: ranker.encoder().map_or(0, |encoder| encoder.id().version.0),
+            history: Arc::clone(&side.history),
+            state: side.state,
+        });
         Ok(side)
     }
 

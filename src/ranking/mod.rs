@@ -30,7 +30,7 @@ pub use error::{FieldFault, RankError, Stage};
 pub use features::{FeatureDescription, FeatureScope, check_texts};
 pub use figures::{CODES, RequestFigures, STAGES};
 pub use models::{Encoder, Model, Ranker};
-pub use notes::{Notes, Step, UserNotes};
+pub use notes::{Notes, Seen, Step, UserNotes};
 pub use parts::{EngineOptions, EngineParts};
 pub use recent::{RecentByModel, RecentRequests};
 pub use replay::{Replayed, replay};

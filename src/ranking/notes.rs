@@ -1,6 +1,7 @@
 //! What one request goes through, noted on its way whatever comes of it.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use crate::{
         response::{Degraded, UserState},
     },
     telemetry::TraceContext,
-    users::{Reading, Source},
+    users::{Embedding, History, Reading, Source},
 };
 
 /// From when to when something went on; one that has no end was cut off.
@@ -66,6 +67,28 @@ pub struct UserNotes {
     pub state: Option<UserState>,
     /// How old the embedding is.
     pub age: Duration,
+    /// What the model saw of the shopper.
+    pub seen: Option<Seen>,
+}
+
+/// What a model saw of a shopper.
+#[derive(Clone)]
+pub struct Seen {
+    /// The output of the encoder; empty where the model takes none.
+    pub embedding: Embedding,
+    /// The version of that encoder; 0 where the model takes none.
+    pub encoder_version: u64,
+    /// What they did, oldest first.
+    pub history: History,
+    /// Where it came from.
+    pub state: UserState,
+}
+
+impl fmt::Debug for Seen {
+    /// Tells nothing of the shopper.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seen({:?})", self.state)
+    }
 }
 
 /// What one request goes through.

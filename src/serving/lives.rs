@@ -9,10 +9,12 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    ids::ModelId,
+    ids::{ModelId, Version},
     serving::{
+        history::{Change, History},
         life::{Life, State},
         phases::Phases,
+        registry::Route,
     },
 };
 
@@ -25,6 +27,7 @@ pub struct Lives {
     rejected: Mutex<BTreeMap<ModelId, Arc<str>>>,
     /// What is wrong with the repository itself.
     fault: Mutex<Option<String>>,
+    history: History,
     news: watch::Sender<()>,
 }
 
@@ -35,6 +38,7 @@ impl Default for Lives {
             phases: Mutex::default(),
             rejected: Mutex::default(),
             fault: Mutex::default(),
+            history: History::default(),
             news: watch::Sender::new(()),
         }
     }
@@ -47,6 +51,7 @@ impl Lives {
         if !all.contains_key(id) {
             all.insert(id.clone(), Life { state: State::Found, reason: None });
             lock(&self.phases).step(id, State::Found, Instant::now());
+            self.history.stepped(id, (None, State::Found), None);
             self.news.send_replace(());
         }
     }
@@ -60,12 +65,24 @@ impl Lives {
             tracing::error!(model = %id, %now, %next, "a version cannot take this step; this is a bug");
             return false;
         }
-        all.insert(id.clone(), Life { state: next, reason: reason.map(Into::into) });
+        let told: Option<Arc<str>> = reason.map(Into::into);
+        self.history.stepped(id, (now, next), told.as_ref());
+        all.insert(id.clone(), Life { state: next, reason: told });
         lock(&self.phases).step(id, next, Instant::now());
         drop(all);
         tracing::debug!(model = %id, state = %next, reason, "a version's life goes on");
         self.news.send_replace(());
         true
+    }
+
+    /// Notes where a route leads from now on.
+    pub fn note_led(&self, route: &Route, from: Option<Version>, to: Option<Version>) {
+        self.history.led(route, from, to);
+    }
+
+    /// The last changes of lives and routes, the latest first; there is a bound on how many.
+    pub fn recent(&self) -> Vec<Change> {
+        self.history.all()
     }
 
     /// Tells how far a version is in the state that it has.

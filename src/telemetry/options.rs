@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::request_log_options::RequestLogOptions;
+
 /// How OTLP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OtlpProtocol {
@@ -56,6 +58,8 @@ pub struct TelemetryOptions {
     pub metrics: MetricOptions,
     /// The log of whole requests.
     pub request_log: RequestLogOptions,
+    /// What the operations page tells.
+    pub live: LiveOptions,
 }
 
 impl Default for TelemetryOptions {
@@ -74,6 +78,7 @@ impl Default for TelemetryOptions {
             traces: TraceOptions::default(),
             metrics: MetricOptions::default(),
             request_log: RequestLogOptions::default(),
+            live: LiveOptions::default(),
         }
     }
 }
@@ -193,18 +198,19 @@ impl Default for MetricOptions {
     }
 }
 
-/// What is logged of whole requests, which is nothing unless a file is named.
+/// What `/statusz` and the operations page tell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RequestLogOptions {
-    /// The file, one JSON object a line; empty: requests are not logged.
-    pub path: PathBuf,
-    /// The share of requests that is logged.
-    pub ratio: f64,
+pub struct LiveOptions {
+    /// The slowest requests that are kept, with the reason of each; 0: none.
+    pub slowest: usize,
+    /// For how long each is kept.
+    #[serde(with = "humantime_serde")]
+    pub slowest_for: Duration,
 }
 
-impl Default for RequestLogOptions {
+impl Default for LiveOptions {
     fn default() -> Self {
-        Self { path: PathBuf::new(), ratio: 0.01 }
+        Self { slowest: 20, slowest_for: Duration::from_secs(300) }
     }
 }

@@ -49,7 +49,7 @@ impl Sampler {
 /// Whether a trace is among a share, as other SDKs decide it of the same id.
 ///
 /// Source: OpenTelemetry SDKs compare the last 63 bits of the id with the share of them.
-fn is_drawn(trace_id: u128, ratio: f64) -> bool {
+pub fn is_drawn(trace_id: u128, ratio: f64) -> bool {
     let bound = (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64;
     (trace_id as u64) >> 1 < bound
 }

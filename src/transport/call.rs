@@ -141,8 +141,8 @@ where
         let bounded = call.explicit || !ANSWERED_LAST.contains(&request.uri().path());
         let end = call.deadline.at() + RESERVE / 2;
         let too_late = call.deadline.expired(call.arrival);
-        let unended = Unended::of(&request, (call.arrival, call.trace), &self.layer.observer);
         let trace = call.trace;
+        let unended = Unended::of(&request, (call.arrival, call.trace), &self.layer.observer);
         request.extensions_mut().insert(call);
         CallFuture {
             too_late,
@@ -164,10 +164,10 @@ pin_project! {
         expiry: Option<Sleep>,
         // Tonic's timer would run out first: nothing is begun.
         too_late: bool,
-        // None where it has been answered, or is not gRPC's.
-        unended: Option<Unended>,
         // Lines that are logged on the way carry its ids.
         trace: TraceContext,
+        // None where it has been answered, or is not gRPC's.
+        unended: Option<Unended>,
         limits: Limits,
     }
 }
@@ -180,17 +180,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answered = |response| match this.unended.take() {
-            Some(unended) => unended.answered(response),
-            None => response,
-        };
         within_sync(*this.trace, || {
+            let mut answered = |response| match this.unended.take() {
+                Some(unended) => unended.answered(response),
+                None => response,
+            };
             if *this.too_late {
                 return Poll::Ready(Ok(answered(status::expired(Stage::Arrival).into_http())));
             }
             if let Poll::Ready(result) = this.inner.poll(cx) {
-                let answer = |response| answered(own_words(response, this.limits));
-                return Poll::Ready(result.map(answer));
+                return Poll::Ready(
+                    result.map(|response| answered(own_words(response, this.limits))),
+                );
             }
             match this.expiry.as_pin_mut().map(|expiry| expiry.poll(cx)) {
                 Some(Poll::Ready(())) => {

@@ -14,13 +14,19 @@ mod json;
 mod limits;
 mod metrics;
 mod model_service;
+mod origin;
+mod page;
 pub mod pb;
 mod rank_service;
+mod refusing;
+mod report;
+mod reporting;
 mod server;
 mod status;
 mod storing;
 mod telemetry_service;
 mod trace_headers;
+mod trying;
 mod user_service;
 mod warming;
 mod watched;
@@ -28,4 +34,7 @@ mod watched;
 pub use convert::rank_request;
 pub use json::{JsonError, from_json, to_json};
 pub use limits::Limits;
+pub use report::{
+    ChangeReport, ComparisonReport, QueueReport, Report, UserStoreReport, VersionReport,
+};
 pub use server::{Listeners, Server, ServerOptions, ServerParts};

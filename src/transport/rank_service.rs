@@ -38,7 +38,7 @@ pub(super) struct RankApi {
 
 impl RankApi {
     /// One request, from the wire to the wire.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         message: pb::RankRequest,
         caller: Result<CallerName, RankError>,
@@ -133,7 +133,7 @@ impl RankService for RankApi {
 }
 
 /// Who calls, as the metadata says.
-fn caller_of(metadata: &MetadataMap) -> Result<CallerName, RankError> {
+pub(super) fn caller_of(metadata: &MetadataMap) -> Result<CallerName, RankError> {
     let Some(given) = metadata.get(CALLER_KEY) else {
         return Ok(CallerName::default());
     };

@@ -34,6 +34,7 @@ use crate::{
             user_service_server::UserServiceServer,
         },
         rank_service::RankApi,
+        reporting::Reporting,
         telemetry_service::TelemetryApi,
         user_service::UserApi,
     },
@@ -50,6 +51,8 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// Where probes are answered and models are managed.
     pub admin_listen: SocketAddr,
+    /// Host names by which the operations page may be opened, beside addresses and `localhost`.
+    pub admin_hosts: Vec<String>,
     /// Requests in flight in the whole server; one more is refused.
     pub max_in_flight: usize,
     /// Requests of one stream in flight; the server reads no further until one is answered.
@@ -84,6 +87,7 @@ impl Default for ServerOptions {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 50052)),
+            admin_hosts: Vec::new(),
             max_in_flight: 1024,
             max_in_flight_per_stream: 64,
             max_streams_per_connection: 1024,
@@ -116,10 +120,10 @@ pub struct ServerParts {
     pub labels: Labels,
     /// Who is told of requests.
     pub observer: Arc<Observer>,
-    /// Who reads what is counted.
-    pub gatherer: Arc<Gatherer>,
     /// What changes of it while the server serves.
     pub controls: Arc<Controls>,
+    /// Who reads what is counted.
+    pub gatherer: Arc<Gatherer>,
 }
 
 /// The bound sockets.
@@ -178,7 +182,8 @@ impl Server {
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) -> Result<(), String> {
         let mut health = Health::serving().await;
         health.tell(self.models()).await;
-        let router = self.router(&health)?;
+        let rank = self.rank_api();
+        let router = self.router(&health, rank.clone())?;
         let closing = CancellationToken::new();
         let incoming = accept(listeners.grpc, self.options.handshake_timeout);
         let grpc = router.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
@@ -189,7 +194,7 @@ impl Server {
                 "server.admin_listen is not on loopback: whoever reaches it can change what serves; there are no roles yet"
             );
         }
-        let admin = self.admin_router(&health)?;
+        let admin = self.admin_router(&health, rank)?;
         let incoming = accept(listeners.admin, self.options.handshake_timeout);
         let admin = admin.serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
         let admin = tokio::spawn(admin);
@@ -235,7 +240,8 @@ impl Server {
         all
     }
 
-    fn router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
+    /// What ranks, by gRPC and on the operations page.
+    fn rank_api(&self) -> RankApi {
         let options = &self.options;
         let flow_options = FlowOptions {
             max_in_flight: options.max_in_flight,
@@ -243,26 +249,31 @@ impl Server {
             max_deadline: options.max_deadline,
             stream_idle_timeout: options.stream_idle_timeout,
         };
-        let limits = self.parts.limits.clone();
-        let engine = Arc::clone(&self.parts.engine);
+        let flow = Flow::new(flow_options, self.draining.clone());
+        self.parts.gatherer.add(metrics::places(flow.clone()));
+        RankApi {
+            engine: Arc::clone(&self.parts.engine),
+            limits: self.parts.limits.clone(),
+            flow,
+            observer: Arc::clone(&self.parts.observer),
+        }
+    }
+
+    fn router(
+        &self,
+        health: &Health,
+        rank: RankApi,
+    ) -> Result<Router<Stack<CallLayer, Identity>>, String> {
+        let RankApi { engine, limits, flow, observer } = rank.clone();
         let info = InfoApi {
             engine: Arc::clone(&engine),
             limits: limits.clone(),
-            flow: flow_options.clone(),
+            flow: flow.options.clone(),
             onnxruntime_build: self.parts.onnxruntime_build.clone(),
             lives: Arc::clone(&self.parts.lives),
             repository: self.parts.place.describe(),
         };
         let largest = limits.max_message_bytes;
-        let flow = Flow::new(flow_options, self.draining.clone());
-        self.parts.gatherer.add(metrics::places(flow.clone()));
-        let observer = Arc::clone(&self.parts.observer);
-        let rank = RankApi {
-            engine: Arc::clone(&engine),
-            limits: limits.clone(),
-            flow: flow.clone(),
-            observer: Arc::clone(&observer),
-        };
         let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
@@ -274,8 +285,12 @@ impl Server {
             .add_service(reflection(&PUBLIC).build_v1alpha().map_err(|e| e.to_string())?))
     }
 
-    /// The admin listener's services: probes by HTTP/1, and gRPC.
-    fn admin_router(&self, health: &Health) -> Result<Router<Stack<CallLayer, Identity>>, String> {
+    /// The admin listener's services: probes and the operations page by HTTP/1, and gRPC.
+    fn admin_router(
+        &self,
+        health: &Health,
+        rank: RankApi,
+    ) -> Result<Router<Stack<CallLayer, Identity>>, String> {
         let parts = &self.parts;
         let models = ModelApi::new(ModelParts {
             engine: Arc::clone(&parts.engine),
@@ -286,12 +301,22 @@ impl Server {
             limits: parts.limits.clone(),
             draining: self.draining.clone(),
         });
-        let probes = admin::probes(Arc::clone(&parts.engine), self.draining.clone());
-        let probes = probes.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
+        let reporting = Reporting {
+            engine: Arc::clone(&parts.engine),
+            lives: Arc::clone(&parts.lives),
+            observer: Arc::clone(&parts.observer),
+            flow: rank.flow.clone(),
+            draining: self.draining.clone(),
+            repository: parts.place.describe().into(),
+            onnxruntime_build: parts.onnxruntime_build.as_str().into(),
+            listen: self.options.listen.to_string().into(),
+        };
+        let pages = admin::pages(reporting, rank, self.options.admin_hosts.clone());
+        let pages = pages.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
         let telemetry = TelemetryApi { controls: Arc::clone(&parts.controls) };
         let telemetry = TelemetryServiceServer::new(telemetry);
-        let routes = Routes::from(probes)
+        let routes = Routes::from(pages)
             .add_service(models)
             .add_service(telemetry.max_decoding_message_size(LARGEST_COMMAND))
             .add_service(self.health_server(health))

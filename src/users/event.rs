@@ -26,6 +26,15 @@ impl EventKind {
         }
     }
 
+    /// Its name, as [`Self::parse`] takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Cart => "cart",
+            Self::Purchase => "purchase",
+        }
+    }
+
     /// The kind of that number.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::View, Self::Cart, Self::Purchase].into_iter().find(|&kind| kind as u8 == number)

@@ -31,7 +31,9 @@ mod valkey;
 
 // What is told of requests.
 mod collector;
+mod slow_causes;
 mod traces;
+mod tracing_doc;
 
 mod users_behind_a_door;
 mod users_behind_a_proxy;
