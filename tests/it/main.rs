@@ -6,6 +6,7 @@ mod encoding;
 mod fixture;
 mod floors;
 mod graph_cache;
+mod metrics_by_otlp;
 mod metrics_table;
 mod packed;
 
