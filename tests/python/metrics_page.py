@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
@@ -15,6 +17,8 @@ from server import ROOT, Server
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 TABLE = ROOT / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `([a-z0-9_]+)` \| (counter|gauge|histogram) \| ([a-z]*) \| (.*?) \| (.+) \|$")
+PROMTOOL = Path(shutil.which("promtool") or ROOT / "target" / "tools" / "promtool")
+needs_promtool = pytest.mark.skipif(not PROMTOOL.exists(), reason="there is no promtool: scripts/test fetches it")
 OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
@@ -73,7 +77,7 @@ def scrape(server: Server) -> Page:
     kind, text = fetch(server)
     assert kind.startswith("application/openmetrics-text"), kind
     page = Page()
-    for family in parse_openmetrics(text):
+    for family in parse_openmetrics(text):  # type: ignore[no-untyped-call]
         page.families[family.name + ("_total" if family.type == "counter" else "")] = family.type
         page.units[family.name] = family.unit
         for sample in family.samples:

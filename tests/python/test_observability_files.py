@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metrics_page import Documented, documented
+from metrics_page import PROMTOOL, Documented, documented, needs_promtool
 from server import ROOT
 
 HERE = ROOT / "deploy" / "observability"
@@ -23,15 +22,13 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 EXPECTED_DASHBOARDS = 4
 
 # A series: its name, and what stands in its braces, if anything does.
-SERIES = re.compile(r"\b((?:podium|process|rpc)[a-z0-9_:]*)\b(?:\{([^}]*)\})?")
+SERIES = re.compile(r"\b(podium[_:][a-z0-9_:]+|process_[a-z_]+|rpc_server_[a-z_]+)\b(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'([a-z_]+)\s*(?:=~|!~|!=|=)\s*"')
 GROUPED = re.compile(r"\b(?:by|on|group_left|ignoring|without)\s*\(([^)]*)\)")
 LEGEND = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
 FROM_SCRAPES = {"job", "instance"}
 COLLECTOR_KEYS = {"receivers", "processors", "exporters", "extensions", "connectors", "service"}
 PIPELINES = {"traces", "metrics", "logs", "profiles"}
-
-promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool: install prometheus")
 
 
 def rules() -> list[dict[str, Any]]:
@@ -90,7 +87,7 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield panel["title"], target["expr"], target["legendFormat"]
 
 
-@promtool
+@needs_promtool
 @pytest.mark.parametrize(
     "command",
     [
@@ -103,7 +100,7 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 )
 def test_promtool_takes_it(command: tuple[str, ...]) -> None:
     said = subprocess.run(
-        ["promtool", *command], cwd=PROMETHEUS, text=True, capture_output=True, check=False, timeout=300
+        [str(PROMTOOL), *command], cwd=PROMETHEUS, text=True, capture_output=True, check=False, timeout=300
     )
     assert said.returncode == 0, said.stdout + said.stderr
 
