@@ -158,8 +158,10 @@ fn every_attribute_and_event_is_documented() {
 
 #[test]
 fn every_cause_is_documented() {
-    let files = ["src/observing/why.rs", "src/observing/run_causes.rs"];
-    let code = files.map(|file| joined(&without_tests(&read(file)))).concat();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/observing");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let code: String =
+        files.map(|file| joined(&without_tests(&fs::read_to_string(file).unwrap()))).collect();
     let told: Words = behind(&code, "Why::new(\"").map(str::to_owned).collect();
     assert!(told.contains("USER_STORE"), "{told:?}");
     check(&told, &listed(&read("docs/tracing.md"), "## Causes"));
