@@ -179,7 +179,7 @@ async fn a_queue_that_is_full() {
     );
     let last = answered.iter().max_by_key(|trace| trace.span("queue").took()).unwrap();
     keep("queue", last, &collector).await;
-    assert_cause(last, "QUEUE", &["in the model's queue"]);
+    assert_cause(last, "QUEUE", &["in the model's queue", "batches ran"]);
     assert!(share(last, "queue") > 0.5, "{}", share(last, "queue"));
     assert!(last.span("queue").took() > last.span("batch").took());
     for trace in &refused {

@@ -11,26 +11,50 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The code of all files that write spans, without tests and comments.
-fn code_of_spans() -> String {
-    let mut code = String::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
-    assert!(code.len() > 5000, "the code that writes spans was not found");
-    code
+/// The code of all files that write spans of requests and batches, and that of those that record spans of versions.
+struct Code {
+    requests: String,
+    versions: String,
 }
 
-fn collect(folder: &Path, code: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, code);
-            continue;
+impl Code {
+    fn read() -> Self {
+        let mut code = Self { requests: String::new(), versions: String::new() };
+        code.collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        assert!(code.requests.len() > 5000 && code.versions.len() > 5000, "it was not found");
+        code
+    }
+
+    fn collect(&mut self, folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.collect(&path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            if text.contains("WrittenSpan") && !path.ends_with("telemetry/mod.rs") {
+                self.requests.push_str(&without_tests(&text));
+            }
+            if text.contains("target: SWAP_SPANS") {
+                self.versions.push_str(&without_tests(&text));
+            }
         }
-        let text = fs::read_to_string(&path).unwrap();
-        if path.ends_with("telemetry/mod.rs") || !text.contains("WrittenSpan") {
-            continue;
-        }
-        code.push_str(&without_tests(&text));
+    }
+
+    /// The names of spans that `tracing` records; those of steps are given to the span later.
+    fn spans_of_versions(&self) -> Words {
+        let named = |text: &&str| text.starts_with("version.") || text.starts_with("route.");
+        let names = literals(&self.versions).filter(named).filter(|text| *text != "version.step");
+        names.map(str::to_owned).collect()
+    }
+
+    /// The attributes of these spans: fields of the macro, and what is recorded later.
+    fn attributes_of_versions(&self) -> Words {
+        let lines = self.versions.lines().map(str::trim).filter_map(|line| line.split_once(" = "));
+        let fields = lines.map(|(field, _)| field).filter(|field| is_told(field));
+        let recorded = behind(&self.versions, "record(\"").filter(|field| is_told(field));
+        fields.chain(recorded).map(str::to_owned).collect()
     }
 }
 
@@ -101,7 +125,7 @@ fn check(told: &Words, documented: &Words) {
 #[test]
 fn every_span_is_documented() {
     let document = read("docs/tracing.md");
-    let mut told = spans_in(&code_of_spans());
+    let mut told = spans_in(&Code::read().requests);
     // The spans of calls are named by their methods.
     for file in ["src/transport/rank_service.rs", "src/transport/conversation.rs"] {
         let code = without_tests(&read(file));
@@ -112,13 +136,21 @@ fn every_span_is_documented() {
 }
 
 #[test]
+fn every_span_of_a_version_is_documented() {
+    let told = Code::read().spans_of_versions();
+    assert!(told.contains("version.load"), "{told:?}");
+    check(&told, &listed(&read("docs/tracing.md"), "## Spans of versions"));
+}
+
+#[test]
 fn every_attribute_and_event_is_documented() {
-    let (document, code) = (read("docs/tracing.md"), code_of_spans());
-    let told: Words = literals(&code)
+    let (document, code) = (read("docs/tracing.md"), Code::read());
+    let mut told: Words = literals(&code.requests)
         .filter(|text| is_told(text))
         .map(str::to_owned)
-        .chain(literals(&code).filter(|text| *text == "baggage.{key}").map(str::to_owned))
+        .chain(literals(&code.requests).filter(|text| *text == "baggage.{key}").map(str::to_owned))
         .collect();
+    told.extend(code.attributes_of_versions());
     let mut documented = listed(&document, "## Attributes");
     documented.extend(listed(&document, "## Events"));
     check(&told, &documented);
@@ -126,7 +158,10 @@ fn every_attribute_and_event_is_documented() {
 
 #[test]
 fn every_cause_is_documented() {
-    let code = joined(&without_tests(&read("src/observing/why.rs")));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/observing");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let code: String =
+        files.map(|file| joined(&without_tests(&fs::read_to_string(file).unwrap()))).collect();
     let told: Words = behind(&code, "Why::new(\"").map(str::to_owned).collect();
     assert!(told.contains("USER_STORE"), "{told:?}");
     check(&told, &listed(&read("docs/tracing.md"), "## Causes"));

@@ -373,7 +373,8 @@ def test_a_shipped_history_is_hidden_by_erasing(log: Path) -> None:
 def test_an_order_for_an_unknown_shopper_may_be_of_no_use(client: Client) -> None:
     failed = refusal(lambda: ask(client, "no-one", require_user_state=True))
     assert (failed.code.name, failed.reason()) == ("NOT_FOUND", "USER_UNKNOWN")
-    assert "no-one" in failed.resource()
+    assert failed.resource() == "user.id"
+    assert "no-one" not in failed.message
     client.record([event("some-one", "item-01", tiny.START)])
     assert state(client, ask(client, "some-one", require_user_state=True)) == "COMPUTED"
 
