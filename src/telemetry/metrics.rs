@@ -147,6 +147,9 @@ metrics! {
     SPANS_WAITING: Gauge "podium_telemetry_waiting" in "" by []
         "Requests, batches and other things whose spans wait to be sent.";
 
+    REQUEST_LOG: Counter "podium_request_log_requests" in "" by ["outcome"]
+        "Requests that were drawn for the request log: written, dropped for want of room, or failed; none where no file is named.";
+
     // The process and the machine.
     BUILD: Gauge "podium_build_info" in "" by ["version", "onnxruntime"]
         "1, with what is running.";
