@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import termios
 import time
@@ -67,6 +69,7 @@ def test_without_a_terminal_it_goes_on_line_by_line(server: Server) -> None:
 @pytest.mark.parametrize("ending", [b"q", b"\x03", signal.SIGTERM], ids=["q", "ctrl-c", "term"])
 def test_the_terminal_is_left_as_it_was(server: Server, ending: bytes | signal.Signals) -> None:
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     before = termios.tcgetattr(theirs)
     running = subprocess.Popen(
         [str(BINARY), "top", *admin(server)], env=environment() | {"TERM": "xterm"},
