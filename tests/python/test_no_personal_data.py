@@ -116,7 +116,6 @@ def asked() -> list[dict[str, Any]]:
         good | {"model": {"name": "no-such-model"}},
         good | {"model": {"name": "tiny-encoder"}},
         good | {"context": [column("price", [FLOAT])]},
-        good | {"priority": NUMBER},
         {"model": typed, "candidates": items(ints("size", [1, NUMBER << 40]), BRANDS)} | shopper,
         {"model": typed, "candidates": items(column("weight", [1.0, FLOAT * 1e30]), BRANDS)} | shopper,
         {"model": {"name": "text-ranker"}, "candidates": items()} | shopper,
@@ -161,7 +160,8 @@ class Driver:
         for one in late:
             self.call(one.result)
         self.call(lambda: self.client.rank_raw(f"\x0a\xff{USER}{QUERY}".encode()))
-        self.call(lambda: self.client.rank_raw(self.client.message("User", id=USER).SerializeToString() * 3))
+        cut = self.client.message("RankRequest", user={"id": USER}, query=QUERY).SerializeToString()[:-3]
+        self.call(lambda: self.client.rank_raw(cut))
 
     def user_all(self) -> None:
         """Records, stores, asks for, warms and erases."""
@@ -203,7 +203,7 @@ def sinks(server: Server, driver: Driver, request_log: Path) -> dict[str, str]:
 def files(server: Server, request_log: Path) -> dict[str, str]:
     """Returns what the server has written."""
     logged = request_log.read_text(encoding="utf-8") if request_log.exists() else ""
-    # Which items were ranked is written, as a request could not be asked again without: they are goods, and not shoppers.
+    # Which items were ranked is written: a request could not be asked again without. They are goods, and not shoppers.
     return {"log": server.output(), "request log": logged.replace(ITEM, "")}
 
 
