@@ -1,4 +1,4 @@
-"""Nothing that tells of a shopper comes out of the server where it tells of itself: logs, errors, metrics, pages, the request log."""
+"""Nothing that tells of a shopper comes out where the server tells of itself: log, errors, metrics, pages, request log."""
 
 from __future__ import annotations
 
@@ -140,12 +140,14 @@ class Driver:
             if not hasattr(answer, "DESCRIPTOR"):
                 self.errors += [str(part.error) for part in answer if hasattr(part, "error")]
         except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            status = rpc_status.from_call(error)
-            # Details are messages packed as bytes, and texts in them stand as they are.
-            details = [detail.value.decode(errors="replace") for detail in status.details] if status else []
-            self.errors.append(f"{error.code()} {error.details()} {details}")
-            self.codes.add(error.code().name)
+            self.refused(error)
+
+    def refused(self, error: Any) -> None:
+        """Keeps an error with its details, which are messages packed as bytes: texts in them stand as they are."""
+        status = rpc_status.from_call(error)
+        details = [detail.value.decode(errors="replace") for detail in status.details] if status else []
+        self.errors.append(f"{error.code()} {error.details()} {details}")
+        self.codes.add(error.code().name)
 
     def users(self, name: str, request: str, **fields: Any) -> None:
         """Calls a method about users."""
