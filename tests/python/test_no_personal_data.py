@@ -1,4 +1,4 @@
-"""Nothing that tells of a shopper comes out where the server tells of itself: log, errors, metrics, pages, request log."""
+"""Nothing that tells of a shopper comes out where a server tells of itself: log, errors, metrics, request log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Driver:
     def rank_all(self) -> None:
         """Asks all requests, one by one and by a stream."""
         for fields in asked():
-            self.call(lambda fields=fields: self.client.rank(caller="tests", **fields))
+            self.call(partial(self.client.rank, caller="tests", **fields))
         self.call(lambda: list(self.client.rank_stream(asked())))
         late = [self.client.rank_later(0.05, **slow(50_000_000), user={"id": USER}, query=QUERY) for _ in range(12)]
         for one in late:
@@ -177,7 +178,7 @@ class Driver:
         encoder = {"encoder_name": "tiny-encoder", "encoder_version": 1}
         for values in ([FLOAT] * 4, [FLOAT], [FLOAT, float("nan"), 1.0, 1.0]):
             given = encoder | {"embeddings": [{"user_id": USER, "values": values}]}
-            self.call(lambda given=given: self.client.put_embeddings([given]))
+            self.call(partial(self.client.put_embeddings, [given]))
         self.call(lambda: self.client.put_embeddings([{"encoder_name": "none", "embeddings": [{"user_id": USER}]}]))
         for user in (USER, USER * 999, ""):
             self.users("GetUser", "GetUserRequest", user_id=user, model={"name": "tiny-ranker"})

@@ -47,7 +47,12 @@ def ask(server: Server, count: int, **more: Any) -> None:
         prices = [float((number * 3 + at * 5) % 11) for at in range(8)]
         quality = [float((number * 7 + at * 2) % 13) for at in range(8)]
         candidates = {"ids": IDS, "columns": [column("price", prices), column("quality", quality)]}
-        asked = {"model": {"name": trial.NAME}, "candidates": candidates, "user": {"id": "anna"}, "query": "socks"}
+        asked: dict[str, Any] = {
+            "model": {"name": trial.NAME},
+            "candidates": candidates,
+            "user": {"id": "anna"},
+            "query": "socks",
+        }
         client.rank(request_id=f"r-{number}", caller="shop", **asked | more)
     client.close()
 
