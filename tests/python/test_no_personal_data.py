@@ -1,4 +1,4 @@
-"""Nothing that tells of a shopper comes out of the server where it tells of itself: logs, errors, metrics, pages, the request log."""
+"""Nothing that tells of a shopper comes out where a server tells of itself: log, errors, metrics, request log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,6 @@ def asked() -> list[dict[str, Any]]:
         good | {"model": {"name": "no-such-model"}},
         good | {"model": {"name": "tiny-encoder"}},
         good | {"context": [column("price", [FLOAT])]},
-        good | {"priority": NUMBER},
         {"model": typed, "candidates": items(ints("size", [1, NUMBER << 40]), BRANDS)} | shopper,
         {"model": typed, "candidates": items(column("weight", [1.0, FLOAT * 1e30]), BRANDS)} | shopper,
         {"model": {"name": "text-ranker"}, "candidates": items()} | shopper,
@@ -141,12 +141,14 @@ class Driver:
             if not hasattr(answer, "DESCRIPTOR"):
                 self.errors += [str(part.error) for part in answer if hasattr(part, "error")]
         except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            status = rpc_status.from_call(error)
-            # Details are messages packed as bytes, and texts in them stand as they are.
-            details = [detail.value.decode(errors="replace") for detail in status.details] if status else []
-            self.errors.append(f"{error.code()} {error.details()} {details}")
-            self.codes.add(error.code().name)
+            self.refused(error)
+
+    def refused(self, error: Any) -> None:
+        """Keeps an error with its details, which are messages packed as bytes: texts in them stand as they are."""
+        status = rpc_status.from_call(error)
+        details = [detail.value.decode(errors="replace") for detail in status.details] if status else []
+        self.errors.append(f"{error.code()} {error.details()} {details}")
+        self.codes.add(error.code().name)
 
     def users(self, name: str, request: str, **fields: Any) -> None:
         """Calls a method about users."""
@@ -155,13 +157,14 @@ class Driver:
     def rank_all(self) -> None:
         """Asks all requests, one by one and by a stream."""
         for fields in asked():
-            self.call(lambda fields=fields: self.client.rank(caller="tests", **fields))
+            self.call(partial(self.client.rank, caller="tests", **fields))
         self.call(lambda: list(self.client.rank_stream(asked())))
         late = [self.client.rank_later(0.05, **slow(50_000_000), user={"id": USER}, query=QUERY) for _ in range(12)]
         for one in late:
             self.call(one.result)
         self.call(lambda: self.client.rank_raw(f"\x0a\xff{USER}{QUERY}".encode()))
-        self.call(lambda: self.client.rank_raw(self.client.message("User", id=USER).SerializeToString() * 3))
+        cut = self.client.message("RankRequest", user={"id": USER}, query=QUERY).SerializeToString()[:-3]
+        self.call(lambda: self.client.rank_raw(cut))
 
     def user_all(self) -> None:
         """Records, stores, asks for, warms and erases."""
@@ -175,7 +178,7 @@ class Driver:
         encoder = {"encoder_name": "tiny-encoder", "encoder_version": 1}
         for values in ([FLOAT] * 4, [FLOAT], [FLOAT, float("nan"), 1.0, 1.0]):
             given = encoder | {"embeddings": [{"user_id": USER, "values": values}]}
-            self.call(lambda given=given: self.client.put_embeddings([given]))
+            self.call(partial(self.client.put_embeddings, [given]))
         self.call(lambda: self.client.put_embeddings([{"encoder_name": "none", "embeddings": [{"user_id": USER}]}]))
         for user in (USER, USER * 999, ""):
             self.users("GetUser", "GetUserRequest", user_id=user, model={"name": "tiny-ranker"})
@@ -203,7 +206,7 @@ def sinks(server: Server, driver: Driver, request_log: Path) -> dict[str, str]:
 def files(server: Server, request_log: Path) -> dict[str, str]:
     """Returns what the server has written."""
     logged = request_log.read_text(encoding="utf-8") if request_log.exists() else ""
-    # Which items were ranked is written, as a request could not be asked again without: they are goods, and not shoppers.
+    # Which items were ranked is written: a request could not be asked again without. They are goods, and not shoppers.
     return {"log": server.output(), "request log": logged.replace(ITEM, "")}
 
 

@@ -47,7 +47,12 @@ def ask(server: Server, count: int, **more: Any) -> None:
         prices = [float((number * 3 + at * 5) % 11) for at in range(8)]
         quality = [float((number * 7 + at * 2) % 13) for at in range(8)]
         candidates = {"ids": IDS, "columns": [column("price", prices), column("quality", quality)]}
-        asked = {"model": {"name": trial.NAME}, "candidates": candidates, "user": {"id": "anna"}, "query": "socks"}
+        asked: dict[str, Any] = {
+            "model": {"name": trial.NAME},
+            "candidates": candidates,
+            "user": {"id": "anna"},
+            "query": "socks",
+        }
         client.rank(request_id=f"r-{number}", caller="shop", **asked | more)
     client.close()
 
@@ -59,7 +64,7 @@ def entries(file: Path, count: int) -> list[dict[str, Any]]:
 
 
 def replay(file: Path, target: str, *more: str, code: int = 0) -> dict[str, Any]:
-    """Replays a log; returns the figures."""
+    """Replays a log, which may go on meanwhile; returns the figures."""
     ended = podium("replay", file, "--target", target, "--json", *more)
     assert ended.returncode == code, ended.stderr
     figures: dict[str, Any] = json.loads(ended.stdout)
@@ -87,7 +92,12 @@ def test_a_replay_says_how_another_version_differs(repository: Repository, tmp_p
         ask(server, 20)
         lines = entries(file, 20)
         assert lines[0]["request"]["query"] == "socks"
-        same = replay(file, server.address)
+        at_once = replay(file, server.address)
+        assert at_once["asked"] == 20, "what it asked was logged, and asked again"
+        assert at_once["compared_with"] == {f"{trial.NAME} version 1": 20}
+        copy = tmp_path / "copy.jsonl"
+        copy.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        same = replay(copy, server.address)
         assert (same["asked"], same["compared"], same["failed"]) == (20, 20, {})
         assert (same["kendall_tau"]["min"], same["same_order"], same["top_overlap"]) == (1.0, 1.0, 1.0)
         assert same["largest_score_difference"] == 0.0
@@ -96,17 +106,17 @@ def test_a_replay_says_how_another_version_differs(repository: Repository, tmp_p
         assert times["target_client"]["p99"] >= times["target_client"]["p50"] > 0
         assert times["compared_server"]["p50"] > 0
         assert times["compared_client"] is None
-        worse = replay(file, f"{server.address},version=2", "--fail-below-tau", "0.9", code=1)
+        worse = replay(copy, f"{server.address},version=2", "--fail-below-tau", "0.9", code=1)
         assert worse["kendall_tau"]["mean"] < 0.6
         assert worse["same_order"] < 1.0
         assert worse["answered_by"] == {f"{trial.NAME} version 2": 20}
         two = ("--compare", f"{server.address},version=2", "--concurrency", "2", "--rate", "200")
-        both = replay(file, f"{server.address},model={trial.NAME},version=2", *two, "--limit", "7")
+        both = replay(copy, f"{server.address},model={trial.NAME},version=2", *two, "--limit", "7")
         assert (both["asked"], both["kendall_tau"]["min"]) == (7, 1.0)
         assert both["latency_ms"]["compared_client"]["p50"] > 0
-        gone = replay(file, f"{server.address},version=9", "--fail-below-tau", "0", code=1)
+        gone = replay(copy, f"{server.address},version=9", "--fail-below-tau", "0", code=1)
         assert (gone["compared"], gone["failed"]) == (0, {"NotFound MODEL_NOT_FOUND": 20})
-        told = podium("replay", file, "--target", f"{server.address},version=2")
+        told = podium("replay", copy, "--target", f"{server.address},version=2")
         for part in ("20 requests asked of", "Kendall tau", "times as long", "answered by"):
             assert part in told.stdout, told.stdout
 
@@ -114,10 +124,12 @@ def test_a_replay_says_how_another_version_differs(repository: Repository, tmp_p
 def test_what_was_left_out_and_foreign_lines_are_named(repository: Repository, tmp_path: Path) -> None:
     with logging(repository.path, tmp_path) as (server, file):
         ask(server, 3)
-        entries(file, 3)
-        with file.open("a", encoding="utf-8") as log:
+        lines = "".join(json.dumps(line) + "\n" for line in entries(file, 3))
+        copy = tmp_path / "copy.jsonl"
+        with copy.open("w", encoding="utf-8") as log:
+            log.write(lines)
             log.write('{"podium_request_log":7}\nno json\n{"other":1}\n')
-        ended = podium("replay", file, "--target", server.address)
+        ended = podium("replay", copy, "--target", server.address)
     assert ended.returncode == 0, ended.stderr
     assert "3 requests lack candidates.columns[price], which the log left out" in ended.stdout
     assert "not answered: InvalidArgument INVALID_FIELD candidates.columns[" in ended.stdout
@@ -161,15 +173,15 @@ def test_hashes_are_the_same_under_one_key(repository: Repository, tmp_path: Pat
     assert hashes[0] != hashes[1], "the key is drawn at each start"
 
 
-def test_a_file_that_cannot_be_ends_the_start(repository: Repository, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_ends_the_start(repository: Repository) -> None:
     settings = {f"{LOG}PATH": "/proc/no/such"}
-    ended = podium("serve", "--models", repository.path, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", settings=settings)
+    listen = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+    ended = podium("serve", "--models", repository.path, *listen, settings=settings)
     assert ended.returncode == 1
     assert "telemetry.request_log.path: /proc/no/such cannot be opened" in ended.stderr
     wrong = podium("config", settings={f"{LOG}RATIO": "2", f"{LOG}MAX_FILES": "0"})
     assert "telemetry.request_log.ratio" in wrong.stderr
     assert "telemetry.request_log.max_files" in wrong.stderr
-    assert tmp_path.exists()
 
 
 def test_a_full_disk_stops_nobody(repository: Repository, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader, Lines, Read, Take},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ const MOST_NAMED: usize = 5;
 /// The requests of some logs, one after the other.
 pub(super) struct LoggedRequests {
     rest: std::vec::IntoIter<PathBuf>,
-    open: Option<(PathBuf, Lines<BufReader<File>>, u64)>,
+    open: Option<(PathBuf, Lines<BufReader<Take<File>>>, u64)>,
     /// Lines that were no requests.
     pub(super) foreign: u64,
     /// The first of them, with what is wrong.
@@ -61,9 +61,12 @@ impl LoggedRequests {
     }
 }
 
-fn open(path: &Path) -> Result<Lines<BufReader<File>>, String> {
-    let file = File::open(path).map_err(|e| format!("{}: {e}; name a request log", path.display()));
-    Ok(BufReader::new(file?).lines())
+/// Opens a log as far as it goes now: the server that is asked may be the one that writes it.
+fn open(path: &Path) -> Result<Lines<BufReader<Take<File>>>, String> {
+    let wrong = |e: std::io::Error| format!("{}: {e}; name a request log", path.display());
+    let file = File::open(path).map_err(wrong)?;
+    let bytes = file.metadata().map_err(wrong)?.len();
+    Ok(BufReader::new(file.take(bytes)).lines())
 }
 
 /// Reads one line; what is wrong with it tells nothing of what it holds.

@@ -111,8 +111,7 @@ impl Faults<'_> {
             Ok(pb::EventKind::Cart) => Some(EventKind::Cart),
             Ok(pb::EventKind::Unspecified | pb::EventKind::Purchase) => Some(EventKind::Purchase),
             Err(_) => {
-                let wrong = format!("{} is no EventKind", event.kind);
-                self.add(format_args!("{place}.kind"), wrong);
+                self.add(format_args!("{place}.kind"), "is no EventKind");
                 None
             }
         };
