@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def admin(server: Server) -> tuple[str, str]:
     return ("--admin", f"http://127.0.0.1:{server.admin_port}")
 
 
-def rank(server: Server, **more: object) -> None:
+def rank(server: Server, **more: Any) -> None:
     """Ranks once."""
     client = Client(server.address)
     client.rank(**tiny_request(ASKED), **more)

@@ -89,7 +89,7 @@ class Shop:
         """Sends requests of all kinds."""
         columns = [column("price", [1, 2, 3]), column("quality", [3, 1, 2])]
         for number in range(12):
-            who = {"caller": HOSTILE, "request_id": f"{number}{HOSTILE}"}
+            who: dict[str, Any] = {"caller": HOSTILE, "request_id": f"{number}{HOSTILE}"}
             self.client.rank(**tiny_request(ASKED), user={"id": "anna"}, **who)
             self.client.rank(model={"name": trial.NAME}, user={"id": str(number)},
                              candidates={"ids": ["a", "b", "c"], "columns": columns})  # fmt: skip

@@ -121,9 +121,9 @@ def test_the_queue_and_what_is_in_flight_are_told(server: Server, client: Client
     until(busy, "requests wait behind one that runs")
     for call in calls:
         call.result()
-    told = status(server)
-    assert told["in_flight"] == 0
-    assert all(model["queue"] == {"requests": 0, "rows": 0, "running": 0} for model in told["models"])
+    idle = {"requests": 0, "rows": 0, "running": 0}
+    until(lambda: all(model["queue"] == idle for model in status(server)["models"]), "nothing waits any more")
+    assert status(server)["in_flight"] == 0
 
 
 def test_swaps_splits_and_comparisons_are_told(tmp_path: Path, log: Path) -> None:

@@ -62,7 +62,7 @@ function models({ versions, figures }) {
   if (!versions.length) return empty("No version is in the repository. Put a bundle there, or name another repository with --models.");
   const of = new Map(figures.map((model) => [`${model.name}/${model.version}`, model.last_10_s]));
   const columns = [["Model", ""], ["State", ""], ["Traffic", ""], ["Requests/s", "right"], ["Errors/s", "right"], ["p50", "right"], ["p95", "right"], ["p99", "right"],
-    ["Rows/batch", "right"], ["Fill", "right"], ["Run", "right"], ["Waiting", "right"], ["Where", ""]];
+    ["Rows/batch", "right"], ["Fill", "right"], ["Run", "right"], ["Waiting", "right"], ["Where", "tight"]];
   const rows = versions.map((model) => {
     const own = of.get(`${model.name}/${model.version}`);
     const needs = [model.role === "user_encoder" ? "user encoder" : model.role, model.encoder ? `needs ${model.encoder}` : ""].filter(Boolean).join(", ");
