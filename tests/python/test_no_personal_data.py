@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -230,9 +231,7 @@ def import_all(server: Server, folder: Path) -> str:
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_path_tells_of_a_shopper(tmp_path: Path, log_format: str) -> None:
     models = tmp_path / "models"
-    models.mkdir()
-    for bundle in TEST_MODELS.iterdir():
-        (models / bundle.name).symlink_to(bundle)
+    shutil.copytree(TEST_MODELS, models)
     write(gathering(), models)
     request_log = tmp_path / "requests.jsonl"
     settings = {
