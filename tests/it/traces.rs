@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use podium::transport::pb::{
-    DegradedReason, ModelSelector, RankRequest, RankResponse, User,
-    rank_service_client::RankServiceClient,
+    Column, DegradedReason, IntColumn, ModelSelector, RankRequest, RankResponse, User,
+    column::Values, rank_service_client::RankServiceClient,
 };
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use crate::{
     collector::{Collector, Seen},
@@ -182,17 +182,20 @@ async fn what_fails_is_kept_with_its_reason_though_it_was_not_drawn() {
     wrong.top_k = u32::MAX;
     server.rank(wrong).await.unwrap_err();
     let mut missing = request(user("nobody"));
-    missing.candidates.as_mut().unwrap().ids[0] = "no such item".to_owned();
+    let own = (1..CANDIDATES).map(|at| format!("item-{:02}", at / 2 * 15 + at % 2));
+    let ids = std::iter::once("no such item".to_owned()).chain(own).collect();
+    missing.candidates.as_mut().unwrap().ids = ids;
     server.rank(missing).await.unwrap();
     let channel = server.connect().await;
     let mut slow = request(user("nobody"));
     slow.model = Some(ModelSelector { name: "slow-ranker".to_owned(), selector: None });
-    slow.candidates.as_mut().unwrap().columns.clear();
+    let rounds = Some(Values::Ints(IntColumn { values: vec![20_000] }));
+    slow.context = vec![Column { name: "rounds".to_owned(), values: rounds }];
     let expired = rank_over(channel.clone(), Duration::from_millis(60), slow.clone()).await;
-    eprintln!("{expired:?}");
+    assert!(expired.is_err_and(|status| status.code() == Code::DeadlineExceeded));
     let many = (0..12).map(|_| rank_over(channel.clone(), DEADLINE, slow.clone()));
     join_all(many).await;
-    let reasons = eventually("the reasons", Duration::from_secs(20), async || {
+    eventually("the reasons", Duration::from_secs(20), async || {
         let spans = collector.spans();
         let roots = spans.iter().filter(|span| span.0.kind == 2);
         let told: BTreeSet<String> = roots
@@ -200,11 +203,16 @@ async fn what_fails_is_kept_with_its_reason_though_it_was_not_drawn() {
                 [rank.reasons("podium.error"), rank.reasons("podium.degraded")].concat()
             })
             .collect();
-        let wanted = ["INVALID_FIELD", "ITEMS_MISSING", "QUEUE_FULL"];
-        wanted.iter().all(|reason| told.contains(*reason)).then_some(told)
+        let wanted = ["INVALID_FIELD", "ITEMS_MISSING", "QUEUE_FULL", "EXPIRED_IN_RUN"];
+        wanted.iter().all(|reason| told.contains(*reason)).then_some(())
     })
     .await;
-    eprintln!("{reasons:?}");
+    let spans = collector.spans();
+    let expired =
+        spans.iter().find(|rank| rank.reasons("podium.error") == ["EXPIRED_IN_RUN"]).unwrap();
+    let cut = collector.trace_with(&expired.0.trace_id, &["queue", "batch"]).await;
+    let batch = collector.linked(&cut.span("batch").0.links[0]).await;
+    assert!(batch.links_to(expired), "a batch that somebody left tells of them");
     for rank in collector.spans().iter().filter(|span| span.0.kind == 2) {
         let failed = rank.text("podium.kept") == "failed";
         assert_eq!(rank.0.status.as_ref().unwrap().code == 2, failed, "{rank:?}");
