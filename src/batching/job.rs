@@ -9,7 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    batching::{close::Closed, error::BatchError, note::BatchNote, running::Running, units::Units},
+    batching::{
+        error::BatchError,
+        note::{BatchFacts, BatchNote},
+        running::Running,
+        units::Units,
+    },
     deadline::Deadline,
     ids::CallerName,
     telemetry::TraceContext,
@@ -79,21 +84,6 @@ pub struct Trip {
     pub batch: Option<BatchFacts>,
     /// What is noted of them; of very many, the first ones.
     pub notes: Vec<Arc<BatchNote>>,
-}
-
-/// What is told of a batch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BatchFacts {
-    /// Its rows, or users where the model is run by users.
-    pub units: usize,
-    /// The requests that shared it.
-    pub jobs: usize,
-    /// Its units over those that the device gains from.
-    pub fill: f32,
-    /// The share of its padded inputs that was padding.
-    pub padding: f32,
-    /// Why it was closed.
-    pub closed: Closed,
 }
 
 /// A batch that has run.

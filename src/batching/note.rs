@@ -8,12 +8,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{batching::job::BatchFacts, telemetry::TraceContext};
+use crate::{batching::close::Closed, telemetry::TraceContext};
 
 /// Somebody who is told of wants the batch told of, too.
 const WANTED: u8 = 1;
 /// It is over.
 const OVER: u8 = 2;
+
+/// What is told of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchFacts {
+    /// Its rows, or users where the model is run by users.
+    pub units: usize,
+    /// The requests that shared it.
+    pub jobs: usize,
+    /// Its units over those that the device gains from.
+    pub fill: f32,
+    /// The share of its padded inputs that was padding.
+    pub padding: f32,
+    /// Why it was closed.
+    pub closed: Closed,
+}
 
 /// One request's part of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,13 +170,8 @@ impl BatchNote {
 impl BatchNote {
     /// A batch of one row that ran so long, as was expected.
     pub(crate) fn that_ran(begun: Instant, ran: Duration) -> Self {
-        let facts = BatchFacts {
-            units: 1,
-            jobs: 1,
-            fill: 1.0,
-            padding: 0.0,
-            closed: crate::batching::close::Closed::Share,
-        };
+        let facts =
+            BatchFacts { units: 1, jobs: 1, fill: 1.0, padding: 0.0, closed: Closed::Share };
         let note = Self::new(BatchStart {
             model: "shop/3".into(),
             number: 0,

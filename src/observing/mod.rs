@@ -10,6 +10,7 @@ mod finished;
 mod gather;
 mod live;
 mod observer;
+mod page;
 mod process;
 mod request_log;
 mod request_metrics;

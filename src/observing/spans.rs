@@ -1,16 +1,14 @@
 //! A request as a tree of spans: what it was, where its time went, and what came of it.
 
-use std::time::Instant;
-
 use crate::{
-    batching::{BatchNote, Trip, described},
     observing::{
         finished::{Finished, Outcome},
+        page::Page,
         user_spans::user_spans,
         why::why,
     },
-    ranking::{Degraded, Step, UserState},
-    telemetry::{Clock, Side, Story, TraceContext, WrittenSpan},
+    ranking::{Degraded, UserState},
+    telemetry::{Clock, Side, Story, WrittenSpan},
 };
 
 /// Why a request is told of.
@@ -45,8 +43,8 @@ pub(super) struct RequestStory {
 
 impl Story for RequestStory {
     fn write(self: Box<Self>, spans: &mut Vec<WrittenSpan>) {
-        let page = Page { clock: Clock::now(), ended: self.finished.ended };
         let (rank, notes) = (self.finished.notes.trace, &self.finished.notes);
+        let page = Page { clock: Clock::now(), rank, ended: self.finished.ended };
         spans.push(root(&self.finished, self.kept, page.clock));
         let validate = &self.finished.validate;
         if let Some(begun) = validate.begun {
@@ -59,70 +57,6 @@ impl Story for RequestStory {
         page.trip(rank, &notes.trip, spans);
         spans.extend(page.step("select", rank, &notes.select));
     }
-}
-
-/// What all spans of one request are written with.
-pub(super) struct Page {
-    pub(super) clock: Clock,
-    /// When the request ended; what was cut off goes until then.
-    ended: Instant,
-}
-
-impl Page {
-    /// The span of one step below another; none where it never began.
-    pub(super) fn step(
-        &self,
-        name: &'static str,
-        below: TraceContext,
-        step: &Step,
-    ) -> Option<WrittenSpan> {
-        self.step_at(name, below.child(), step)
-    }
-
-    /// The same at a place of its own.
-    pub(super) fn step_at(
-        &self,
-        name: &'static str,
-        place: TraceContext,
-        step: &Step,
-    ) -> Option<WrittenSpan> {
-        let begun = step.begun?;
-        let span =
-            WrittenSpan::new(name, place, (begun, step.ended.unwrap_or(self.ended)), self.clock);
-        Some(match step.ended {
-            Some(_) => span,
-            None => span.flag("podium.cut_off", true),
-        })
-    }
-
-    /// The wait in a model's queue and the batches that came of it, each linked to the batch's own span.
-    pub(super) fn trip(&self, below: TraceContext, trip: &Trip, spans: &mut Vec<WrittenSpan>) {
-        let Some(came) = trip.came else { return };
-        let first = trip.notes.first().map(|note| begun(note));
-        let queue = (came, first.unwrap_or(self.ended));
-        let span = WrittenSpan::new("queue", below.child(), queue, self.clock);
-        spans.push(match first {
-            Some(_) => span,
-            None => span.flag("podium.cut_off", true),
-        });
-        for note in &trip.notes {
-            let until = note.end().map_or(self.ended, |(at, _)| *at);
-            let own = note.members.iter().find(|member| member.trace.trace_id == below.trace_id);
-            let span = WrittenSpan::new("batch", below.child(), (begun(note), until), self.clock);
-            let span = described(span, note).link(note.trace, &[]).with(own, |span, own| {
-                span.count("podium.batch.own_rows", own.units as u64)
-                    .count("podium.batch.own_length", own.length as u64)
-            });
-            spans.push(match note.end() {
-                Some(_) => span,
-                None => span.flag("podium.cut_off", true),
-            });
-        }
-    }
-}
-
-fn begun(note: &BatchNote) -> Instant {
-    note.begun.checked_sub(note.assembled).unwrap_or(note.begun)
 }
 
 /// The span of the call.

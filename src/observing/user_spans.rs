@@ -1,7 +1,7 @@
 //! The user's side of a request as spans: the reading, and the encoder's run or the wait for another's.
 
 use crate::{
-    observing::spans::Page,
+    observing::page::Page,
     ranking::Notes,
     telemetry::{Side, WrittenSpan},
     users::{Source, Trouble},

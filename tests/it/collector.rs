@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -41,7 +41,6 @@ struct Got {
     metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
     /// Header `x-key` of the messages.
     keys: Mutex<Vec<String>>,
-    messages: AtomicUsize,
     /// How long each message takes, in milliseconds; `u64::MAX`: it is refused.
     delay_ms: AtomicU64,
 }
@@ -88,11 +87,6 @@ impl Collector {
     /// Refuses every message from now on.
     pub fn refuse(&self) {
         self.got.delay_ms.store(u64::MAX, Ordering::SeqCst);
-    }
-
-    /// Messages that came, the refused ones included.
-    pub fn messages(&self) -> usize {
-        self.got.messages.load(Ordering::SeqCst)
     }
 
     /// All spans so far.
@@ -217,9 +211,8 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 }
 
 impl Got {
-    /// Counts a message, and says whether it is taken.
+    /// Takes a message in, and says whether it is taken.
     async fn admits(&self, key: Option<&str>) -> bool {
-        self.messages.fetch_add(1, Ordering::SeqCst);
         self.keys.lock().unwrap().extend(key.map(str::to_owned));
         match self.delay_ms.load(Ordering::SeqCst) {
             u64::MAX => false,

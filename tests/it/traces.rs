@@ -179,7 +179,7 @@ async fn what_fails_is_kept_with_its_reason_though_it_was_not_drawn() {
     let server = Replica::configured(&settings(&collector, &[none, none_slow, small])).await;
     server.rank(request(user("nobody"))).await.unwrap();
     let mut wrong = request(user("nobody"));
-    wrong.top_k = u32::MAX;
+    wrong.candidates = None;
     server.rank(wrong).await.unwrap_err();
     let mut missing = request(user("nobody"));
     let own = (1..CANDIDATES).map(|at| format!("item-{:02}", at / 2 * 15 + at % 2));
