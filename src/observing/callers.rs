@@ -113,7 +113,11 @@ mod tests {
             (0..100).map(|n| CallerName::parse(&format!("caller-{n}")).unwrap()).collect();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| names.iter().for_each(|name| drop(callers.place(name))));
+                scope.spawn(|| {
+                    names.iter().for_each(|name| {
+                        callers.place(name);
+                    });
+                });
             }
         });
         let own = names.iter().filter(|name| callers.name(callers.place(name)) != OTHER);
