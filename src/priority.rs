@@ -15,7 +15,9 @@ const NICEST: i32 = 19;
 /// # Errors
 /// That of a thread that cannot be started.
 pub fn at_low_priority<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let span = tracing::Span::current();
     let low = || {
+        let _within = span.enter();
         lower_priority();
         work()
     };

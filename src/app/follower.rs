@@ -23,6 +23,7 @@ use crate::{
         Action, KeptWarm, Labels, Lives, Looks, Now, Route, Said, Standing, State, TrafficRules,
         Wanted, next,
     },
+    telemetry::SWAP_SPANS,
 };
 
 /// After so long, a version is tried again that was refused for something that may have changed, such as want of memory.
@@ -239,6 +240,14 @@ impl Follower {
     }
 
     fn lead(&mut self, route: Route, to: Option<Version>) {
+        let span = tracing::info_span!(
+            target: SWAP_SPANS,
+            "route.lead",
+            podium.model.name = %route.model,
+            podium.model.version = to.map(|to| to.0 as i64),
+            podium.label = route.label.as_deref(),
+        );
+        let _within = span.enter();
         tracing::info!(%route, to = to.map(|to| to.0), "a route is led");
         let registry = &self.loader.registry;
         let from = registry.routes().get(&route).copied().filter(|from| {
@@ -294,6 +303,7 @@ impl Follower {
     /// Frees what nobody else holds any more: here, and not where the last request ended.
     fn free(&mut self) {
         while let Some((id, model)) = self.last_held() {
+            let _within = span_of("version.free", &id).entered();
             self.loader.free(model);
             self.lives.step(&id, State::Freed, None);
             tracing::info!(model = %id, "freed");
@@ -358,6 +368,7 @@ impl Follower {
     }
 
     fn drain(&mut self, id: &ModelId) {
+        let _within = span_of("version.drain", id).entered();
         if let Some(model) = self.loader.retire(id) {
             self.leaving.insert(id.clone(), model);
         }
@@ -458,4 +469,15 @@ impl Follower {
         self.lives.step(&id, state, None);
         tracing::info!(model = %id, %state, "loaded");
     }
+}
+
+/// A span of something that happens to a version.
+fn span_of(name: &'static str, id: &ModelId) -> tracing::Span {
+    tracing::info_span!(
+        target: SWAP_SPANS,
+        "version.step",
+        otel.name = name,
+        podium.model.name = %id.name,
+        podium.model.version = id.version.0 as i64,
+    )
 }

@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc, thread};
 use futures::FutureExt;
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field};
 
 use crate::{
     app::{
@@ -15,6 +16,7 @@ use crate::{
     ranking::Model,
     repository::{Bundle, VersionLimits},
     serving::{Lives, ServingError, State},
+    telemetry::SWAP_SPANS,
 };
 
 /// What is needed on the way.
@@ -64,11 +66,24 @@ impl Journey {
         let (id, stop, runtime) =
             (traveller.id.clone(), CancellationToken::new(), Handle::current());
         let until = stop.clone();
+        let span = tracing::info_span!(
+            target: SWAP_SPANS,
+            "version.load",
+            podium.model.name = %id.name,
+            podium.model.version = id.version.0 as i64,
+            podium.reason = field::Empty,
+            otel.status_code = field::Empty,
+        );
         let started = thread::Builder::new().name("loading".to_owned()).spawn(move || {
-            let travel = AssertUnwindSafe(travel(&traveller, &until)).catch_unwind();
+            let travel = travel(&traveller, &until).instrument(span.clone());
+            let travel = AssertUnwindSafe(travel).catch_unwind();
             let arrival = runtime.block_on(travel).unwrap_or_else(|_| {
                 failed("loading it panicked; the log has the place".to_owned())
             });
+            if let Arrival::Failed { reason, .. } | Arrival::Copying(reason) = &arrival {
+                span.record("podium.reason", reason).record("otel.status_code", "ERROR");
+            }
+            drop(span);
             // Who does not wait any more does not want it any more.
             let _ = sender.send(arrival);
         });
@@ -102,7 +117,8 @@ fn failed(reason: String) -> Arrival {
 
 async fn travel(traveller: &Traveller, stop: &CancellationToken) -> Arrival {
     let Traveller { id, path, limits, loader, ahead, .. } = traveller;
-    let opened = loader.open(path, limits);
+    let verify = tracing::info_span!(target: SWAP_SPANS, "version.verify");
+    let opened = verify.in_scope(|| loader.open(path, limits));
     if let Some(fault) = fault_of(&opened).filter(|_| traveller.may_be_copied) {
         return Arrival::Copying(fault);
     }
@@ -111,8 +127,9 @@ async fn travel(traveller: &Traveller, stop: &CancellationToken) -> Arrival {
         Err(error) => return failed(error.to_string()),
     };
     let mut trying = loader.begin_trial(bundle, limits);
+    let trial = tracing::info_span!(target: SWAP_SPANS, "version.trial");
     let outcome = tokio::select! {
-        outcome = trying.outcome() => outcome,
+        outcome = trying.outcome().instrument(trial) => outcome,
         () = stop.cancelled() => return stopped(),
     };
     let bundle = trying.bundle;
@@ -125,8 +142,9 @@ async fn travel(traveller: &Traveller, stop: &CancellationToken) -> Arrival {
     };
     if let Model::Ranker(ranker) = &loaded.model {
         let live = loader.live(&id.name);
+        let span = tracing::info_span!(target: SWAP_SPANS, "version.embeddings_ahead");
         tokio::select! {
-            () = ahead.compute(ranker, live.as_deref()) => {}
+            () = ahead.compute(ranker, live.as_deref()).instrument(span) => {}
             () = stop.cancelled() => return stopped(),
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, LoadOptions, ModelHandle, Registry, Selector, ServingError},
+    telemetry::SWAP_SPANS,
     transport::Limits,
     users::{History, Shipped, UserStore, load_histories},
 };
@@ -129,12 +130,15 @@ impl Loader {
     ) -> Result<Loaded, ServingError> {
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
-        let cold = ColdModel::load(&self.runtime, bundle, &self.options)?;
+        let step = |name: &'static str| tracing::info_span!(target: SWAP_SPANS, "version.step", otel.name = name);
+        let cold = step("version.sessions")
+            .in_scope(|| ColdModel::load(&self.runtime, bundle, &self.options))?;
         warming();
-        let handle = cold.warm_up()?;
-        let (histories, model) = self.compile(bundle, handle, encoder)?;
+        let handle = step("version.warm_up").in_scope(|| cold.warm_up())?;
+        let compile = || self.compile(bundle, handle, encoder);
+        let (histories, model) = step("version.compile").in_scope(compile)?;
         if let Model::Ranker(ranker) = &model {
-            self.rehearse(bundle, ranker, limits)?;
+            step("version.rehearsal").in_scope(|| self.rehearse(bundle, ranker, limits))?;
         }
         Ok(Loaded { id: bundle.id.clone(), model, histories })
     }

@@ -3,6 +3,7 @@
 mod ahead;
 mod banner;
 mod bringing;
+mod device_memory;
 mod error;
 mod example;
 mod follower;
@@ -29,8 +30,9 @@ pub use warm_up_file::load_warm_up;
 
 use crate::{
     app::{
-        ahead::EmbeddingsAhead, banner::Banner, follower::Follower, following::Following,
-        guard::Guard, loader::Loader, overrides::Overrides, sighting::Sighting, trial::Trials,
+        ahead::EmbeddingsAhead, banner::Banner, device_memory::device_memory, follower::Follower,
+        following::Following, guard::Guard, loader::Loader, overrides::Overrides,
+        sighting::Sighting, trial::Trials,
     },
     config::Config,
     ids::ModelId,
@@ -68,8 +70,22 @@ impl App {
     /// # Errors
     /// [`StartError`] when the runtime, the repository or its `serving.toml` cannot be used, or no ranker could be loaded.
     pub async fn load(config: Config) -> Result<Self, StartError> {
-        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let exporting = Exporting::new(&config.telemetry)?;
+        Self::load_with(config, exporting).await
+    }
+
+    /// The same, where a log tells of it, and a collector as well.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub async fn load_watched(config: Config, log: &Log) -> Result<Self, StartError> {
+        let exporting = Exporting::new(&config.telemetry)?;
+        log.send_spans(exporting.queue());
+        Self::load_with(config, exporting).await
+    }
+
+    async fn load_with(config: Config, exporting: Exporting) -> Result<Self, StartError> {
+        let runtime = Runtime::load(config.runtime_options()).map_err(ServingError::from)?;
         let registry = Arc::new(Registry::default());
         let shipped = Arc::new(Shipped::default());
         let users = user_store(config.users.clone(), &shipped).await?;
@@ -184,6 +200,9 @@ impl App {
         let gatherer = Arc::new(Gatherer::new(engine, lives, Arc::clone(observer)));
         gatherer.add(metrics::spans(self.exporting.queue().clone()));
         gatherer.add(metrics::machine(&self.runtime, self.config.models.memory_reserve_mib));
+        if self.runtime.device().is_gpu() {
+            gatherer.add(device_memory());
+        }
         gatherer
     }
 

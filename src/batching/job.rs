@@ -65,6 +65,8 @@ pub struct Trip {
     pub came: Option<Instant>,
     /// From its arrival to the start of its first batch.
     pub queued: Duration,
+    /// Batches of the model that ran in that time.
+    pub ahead: u64,
     /// Joining its batches' tensors.
     pub assembled: Duration,
     /// Its batches' runs, which may have gone on side by side.
@@ -137,6 +139,8 @@ pub(super) struct Job {
     pub(super) trace: TraceContext,
     pub(super) came: Instant,
     pub(super) key: Key,
+    /// Batches that the model had run when it came.
+    pub(super) number: u64,
     progress: Mutex<Progress>,
 }
 
@@ -172,7 +176,7 @@ impl Job {
         };
         let key = Key::new(deadline.at(), 0);
         let progress = Mutex::new(progress);
-        Self { inputs, units, deadline, caller, trace, came, key, progress }
+        Self { inputs, units, deadline, caller, trace, came, key, number: 0, progress }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -192,6 +196,7 @@ impl Job {
         }
         if progress.trip.batches == 0 {
             progress.trip.queued = at.saturating_duration_since(self.came);
+            progress.trip.ahead = note.number.saturating_sub(self.number);
         }
         progress.trip.batches += 1;
         if progress.trip.notes.len() < MOST_NOTES {

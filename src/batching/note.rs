@@ -44,6 +44,8 @@ pub struct BatchNote {
     pub trace: TraceContext,
     /// The model and version, such as `shop/3`.
     pub model: Arc<str>,
+    /// Batches that the model had run before.
+    pub number: u64,
     /// Where it ran, such as `cpu` or `cuda:0`.
     pub device: Arc<str>,
     /// Which of the model's instances ran it.
@@ -75,6 +77,7 @@ pub struct BatchNote {
 /// What is known of a batch when its run begins.
 pub(super) struct BatchStart {
     pub(super) model: Arc<str>,
+    pub(super) number: u64,
     pub(super) device: Arc<str>,
     pub(super) instance: usize,
     pub(super) facts: BatchFacts,
@@ -92,11 +95,22 @@ pub(super) struct BatchStart {
 impl BatchNote {
     pub(super) fn new(start: BatchStart) -> Self {
         let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
-        let BatchStart { model, device, instance, facts, length, size, copies, members, .. } =
-            start;
+        let BatchStart {
+            model,
+            number,
+            device,
+            instance,
+            facts,
+            length,
+            size,
+            copies,
+            members,
+            ..
+        } = start;
         Self {
             trace: TraceContext::root(is_sampled),
             model,
+            number,
             device,
             instance,
             facts,
@@ -150,6 +164,7 @@ impl BatchNote {
         };
         let note = Self::new(BatchStart {
             model: "shop/3".into(),
+            number: 0,
             device: "cpu".into(),
             instance: 0,
             facts,

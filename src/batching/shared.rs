@@ -91,13 +91,14 @@ impl Shared {
     pub(super) fn admit(
         &self,
         now: Instant,
-        job: Job,
+        mut job: Job,
         priority: Option<Priority>,
     ) -> Result<Arc<Job>, BatchError> {
         let mut state = self.state();
         if state.closed {
             return Err(BatchError::Stopped);
         }
+        job.number = self.counters.read().batches;
         let admitted = state.schedule.admit(now, job, priority);
         if admitted.is_ok() {
             self.wake_one(&mut state);

@@ -173,6 +173,7 @@ impl Stages<'_> {
         let copied = batch.inputs.blocks.is_some() || as_it_came(&batch.pieces).is_none();
         Arc::new(BatchNote::new(BatchStart {
             model: Arc::clone(&self.shared.model),
+            number: self.shared.counters.read().batches,
             device: Arc::clone(&self.shared.device),
             instance: self.number,
             facts: batch.facts,

@@ -19,7 +19,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<(), String> {
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(&stop)?;
-        let loading = App::load(config);
+        let loading = App::load_watched(config, &log);
         let app = tokio::select! {
             loaded = loading => loaded.map_err(|e| e.to_string())?,
             () = stop.cancelled() => return Ok(()),

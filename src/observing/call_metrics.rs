@@ -5,7 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use crate::telemetry::{Histogram, REQUEST_SECONDS, Snapshot, TraceContext, metrics};
 
 /// The methods that are told apart, those that are called most first.
-pub const METHODS: [&str; 24] = [
+pub const METHODS: [&str; 26] = [
     "podium.v1.RankService/Rank",
     "podium.v1.RankService/RankStream",
     "podium.v1.UserService/RecordEvents",
@@ -25,6 +25,8 @@ pub const METHODS: [&str; 24] = [
     "podium.v1.ModelService/RollbackModel",
     "podium.v1.ModelService/SplitTraffic",
     "podium.v1.ModelService/SetShadow",
+    "podium.v1.TelemetryService/GetTelemetry",
+    "podium.v1.TelemetryService/SetTelemetry",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/List",
     "grpc.health.v1.Health/Watch",

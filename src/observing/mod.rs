@@ -2,6 +2,7 @@
 
 mod call_metrics;
 mod callers;
+mod cause;
 mod changeable;
 mod controls;
 mod figures;
@@ -12,6 +13,7 @@ mod observer;
 mod process;
 mod request_log;
 mod request_metrics;
+mod run_causes;
 mod second;
 mod slowest;
 mod spans;
@@ -21,6 +23,7 @@ mod why;
 mod window;
 
 pub use call_metrics::{CalledMethod, METHODS};
+pub use cause::Why;
 pub use controls::{ChangeError, Controls, InForce, LONGEST_CHANGE, TelemetryChange};
 pub use figures::{
     BatchFigures, Figures, Latency, LiveFigures, ModelFigures, SecondFigures, SlowRequest,
@@ -35,4 +38,4 @@ pub use request_log::{
     LoggedTimings, LoggedValues, RequestLog, RequestLogCounts, RequestLogError, SCHEMA,
 };
 pub use spans::Kept;
-pub use why::{Why, why};
+pub use why::why;

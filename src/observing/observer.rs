@@ -8,13 +8,13 @@ use crate::{
         call_metrics::{CallMetrics, CalledMethod},
         finished::Finished,
         live::Live,
-        request_log::RequestLog,
+        request_log::{RequestLog, RequestLogCounts},
         request_metrics::RequestMetrics,
         spans::{Kept, RequestStory},
         tail::Tail,
     },
     ranking::{RankRequest, Ranking, RequestFigures},
-    telemetry::{Sampler, Snapshot, SpanQueue, TelemetryOptions, TraceContext},
+    telemetry::{Sampler, Snapshot, SpanQueue, TelemetryOptions, TraceContext, metrics},
 };
 
 /// Watches requests end; one for the whole server.
@@ -66,10 +66,17 @@ impl Observer {
         self.calls.ended(method, code, how);
     }
 
-    /// Adds what was counted of calls, and of requests for which no version was chosen.
+    /// Adds what was counted of calls, of requests for which no version was chosen, and of the request log.
     pub(super) fn tell(&self, snapshot: &mut Snapshot) {
         self.requests.tell(snapshot);
         self.calls.tell(snapshot);
+        if let Some(log) = &self.request_log {
+            let RequestLogCounts { written, dropped, failed } = log.counts();
+            let counts = [("written", written), ("dropped", dropped), ("failed", failed)];
+            for (outcome, count) in counts {
+                snapshot.count(&metrics::REQUEST_LOG, &[outcome], count);
+            }
+        }
     }
 
     /// Adds what was counted of a version's requests.

@@ -3,35 +3,16 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    batching::{BatchNote, Closed, Trip},
-    observing::finished::{Finished, Outcome},
+    observing::{
+        cause::{Cause, Why, candidates, ms},
+        finished::{Finished, Outcome},
+        run_causes::{all_runs, runs, waits, waking},
+    },
     ranking::{Notes, Step, UserNotes},
-    telemetry::TraceContext,
 };
 
 /// A cause counts from this share of the whole time on; below it nothing stands out.
 const STANDS_OUT: f64 = 0.3;
-
-/// A run is slow from so many times what was expected of it on.
-const SLOW: f64 = 2.0;
-
-/// Neighbours are long from so many times a request's own length on.
-const LONG: usize = 2;
-
-/// The cause of most of a request's time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Why {
-    /// The cause, for machines, such as `USER_STORE`; `NONE` where nothing stands out.
-    pub reason: &'static str,
-    /// The same for people, with the figures.
-    pub text: String,
-}
-
-impl Why {
-    fn new(reason: &'static str, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
-    }
-}
 
 /// Names the cause that weighs most; what was cut off counts until the request's end.
 pub fn why(finished: &Finished) -> Why {
@@ -53,8 +34,6 @@ pub fn why(finished: &Finished) -> Why {
     }
 }
 
-type Cause = (Duration, Why);
-
 /// All causes, each with the time that it cost.
 fn causes(finished: &Finished) -> Vec<Cause> {
     let (notes, ended) = (&finished.notes, finished.ended);
@@ -67,6 +46,7 @@ fn causes(finished: &Finished) -> Vec<Cause> {
     all.push((select, Why::new("SELECT", text)));
     all.extend(waits(&notes.trip, ended));
     all.extend(runs(notes));
+    all.extend(waking(notes, ended));
     all.retain(|(weight, _)| !weight.is_zero());
     all
 }
@@ -102,120 +82,6 @@ fn encoder(notes: &Notes, ended: Instant) -> Cause {
     (took, Why::new("ENCODER", format!("waiting for the user encoder took {}: {detail}", ms(took))))
 }
 
-/// What the wait for the first batch was for: its turn on the device, or the batches before it.
-fn waits(trip: &Trip, ended: Instant) -> Vec<Cause> {
-    let Some(came) = trip.came else { return Vec::new() };
-    let Some(first) = trip.notes.first() else {
-        let queued = ended.saturating_duration_since(came);
-        let text = format!("it waited {} in the model's queue, and no batch took it", ms(queued));
-        return vec![(queued, Why::new("QUEUE", text))];
-    };
-    let device = first.waited.min(trip.queued);
-    let queued = trip.queued.saturating_sub(device);
-    let text = format!("its batch waited {} until other models left the device free", ms(device));
-    let device = (device, Why::new("DEVICE_BUSY", text));
-    let company = match first.facts.closed {
-        Closed::Delay | Closed::NoCompany => ", the last of it for company",
-        _ => "",
-    };
-    let ahead = match runs_in(queued, first.expected) {
-        0 => String::new(),
-        1 => ", as long as one batch runs".to_owned(),
-        many => format!(", as long as {many} batches run one after another"),
-    };
-    let text = format!("it waited {} in the model's queue{ahead}{company}", ms(queued));
-    vec![device, (queued, Why::new("QUEUE", text))]
-}
-
-/// How many runs of a length such a wait would hold.
-fn runs_in(wait: Duration, run: Duration) -> u64 {
-    match run.is_zero() {
-        true => 0,
-        false => (wait.as_secs_f64() / run.as_secs_f64()).round() as u64,
-    }
-}
-
-/// Why its runs took long, where they did for a reason of their own.
-fn runs(notes: &Notes) -> Vec<Cause> {
-    let trip = &notes.trip;
-    let mut all: Vec<Cause> = trip.notes.iter().filter_map(|note| slow_run(note)).collect();
-    let neighbours = trip.notes.iter().filter_map(|note| long_neighbour(note, &notes.trace));
-    all.extend(neighbours);
-    if trip.batches > 1 {
-        let took = all_runs(trip);
-        let text = format!(
-            "its {} were cut over {} batches, which took {}",
-            candidates(notes),
-            trip.batches,
-            ms(took)
-        );
-        // What one batch would have taken anyway has other causes.
-        let longest = trip.notes.iter().map(|note| note.ran()).max().unwrap_or_default();
-        all.push((took.saturating_sub(longest), Why::new("LARGE", text)));
-    }
-    all
-}
-
-/// A run that took far longer than expected weighs what it took beyond that.
-fn slow_run(note: &BatchNote) -> Option<Cause> {
-    let (ran, expected) = (note.ran(), note.expected);
-    let is_slow = ran.as_secs_f64() > expected.as_secs_f64() * SLOW;
-    let known = !expected.is_zero();
-    let beyond = ran.saturating_sub(expected);
-    let cold = || {
-        format!(
-            "instance {} of {} ran its first batch of length {}: {}, {} was expected",
-            note.instance,
-            note.model,
-            note.length,
-            ms(ran),
-            ms(expected)
-        )
-    };
-    let slow = || {
-        let times = ran.as_secs_f64() / expected.as_secs_f64();
-        format!(
-            "a run of {} took {}, {times:.1} times the {} that were expected",
-            note.model,
-            ms(ran),
-            ms(expected)
-        )
-    };
-    match (note.is_cold, is_slow) {
-        (true, true) => Some((beyond, Why::new("COLD_BUCKET", cold()))),
-        (false, true) if known => Some((beyond, Why::new("SLOW_RUN", slow()))),
-        _ => None,
-    }
-}
-
-/// A batch that was padded far beyond the request's own length weighs what the padding cost.
-fn long_neighbour(note: &BatchNote, trace: &TraceContext) -> Option<Cause> {
-    let own = note.members.iter().find(|member| {
-        member.trace.span_id == trace.span_id && member.trace.trace_id == trace.trace_id
-    })?;
-    if note.length < own.length.max(1) * LONG {
-        return None;
-    }
-    let share = 1.0 - own.length as f64 / note.length as f64;
-    let text = format!(
-        "its rows of length {} shared a batch that was padded to {} and ran {}",
-        own.length,
-        note.length,
-        ms(note.ran())
-    );
-    Some((note.ran().mul_f64(share), Why::new("LONG_NEIGHBOUR", text)))
-}
-
-/// From the start of the first run to the end of the last one.
-fn all_runs(trip: &Trip) -> Duration {
-    let begun = trip.notes.iter().map(|note| note.begun).min();
-    let ended = trip.notes.iter().map(|note| note.begun + note.ran()).max();
-    match (begun, ended) {
-        (Some(begun), Some(ended)) => ended.saturating_duration_since(begun),
-        _ => Duration::ZERO,
-    }
-}
-
 fn nothing(finished: &Finished, total: Duration) -> Why {
     let ran = all_runs(&finished.notes.trip);
     let text = match ran.is_zero() {
@@ -235,29 +101,15 @@ fn length(step: &Step, ended: Instant) -> Duration {
     }
 }
 
-fn candidates(notes: &Notes) -> String {
-    match notes.candidates {
-        1 => "1 candidate".to_owned(),
-        many => format!("{many} candidates"),
-    }
-}
-
-fn ms(time: Duration) -> String {
-    let ms = time.as_secs_f64() * 1e3;
-    match ms {
-        ms if ms >= 10.0 => format!("{ms:.0} ms"),
-        ms => format!("{ms:.1} ms"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use crate::{
-        batching::{BatchFacts, Member},
+        batching::{BatchFacts, BatchNote, Closed, Member, Trip},
         error_code::ErrorCode,
         ids::CallerName,
+        telemetry::TraceContext,
     };
 
     use super::*;
@@ -409,15 +261,20 @@ mod tests {
 
     #[test]
     fn the_queue() {
-        check(
-            |s| s.batch((80, 100), |_| {}),
-            "QUEUE",
-            "it waited 80 ms in the model's queue, as long as 4 batches run one after another",
-        );
+        check(|s| s.batch((80, 100), |_| {}), "QUEUE", "it waited 80 ms in the model's queue");
+        let ahead = |ahead| {
+            move |s: &mut Scene| {
+                s.batch((80, 100), |_| {});
+                s.finished.notes.trip.ahead = ahead;
+            }
+        };
+        let text = "it waited 80 ms in the model's queue, in which";
+        check(ahead(1), "QUEUE", &format!("{text} one batch ran"));
+        check(ahead(4), "QUEUE", &format!("{text} 4 batches ran"));
         check(
             |s| s.batch((80, 100), |note| note.facts.closed = Closed::Delay),
             "QUEUE",
-            "it waited 80 ms in the model's queue, as long as 4 batches run one after another, the last of it for company",
+            "it waited 80 ms in the model's queue, the last of it for company",
         );
         check(
             |s| s.finished.notes.trip.came = Some(s.at + span(30)),
@@ -467,6 +324,14 @@ mod tests {
             |s| s.batch((2, 98), |note| note.is_cold = true),
             "NONE",
             "nothing stands out: 96 ms of 100 ms were the model's run",
+        );
+        check(
+            |s| {
+                s.batch((2, 10), |_| {});
+                s.finished.notes.select = s.step(90, 91);
+            },
+            "SCHEDULING",
+            "it took 80 ms until its answer was sorted after its run: the processors were busy with other work",
         );
         check(
             |s| s.batch((2, 98), |note| note.length = 128),

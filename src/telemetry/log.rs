@@ -10,6 +10,8 @@ use crate::telemetry::{
     log_filter::{LogLevelError, parse},
     log_line::LogLine,
     log_options::{LogFormat, LogOptions},
+    span_queue::SpanQueue,
+    swap_spans::{SpanWay, swap_spans},
 };
 
 /// Holds that `level` is something that the log takes.
@@ -24,6 +26,7 @@ pub fn check_log_level(level: &str) -> Result<(), LogLevelError> {
 #[derive(Debug, Clone)]
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
+    spans: SpanWay,
 }
 
 impl Log {
@@ -36,6 +39,11 @@ impl Log {
         // It fails where another log had been started before this one, and nothing is written by this one.
         let _ = self.filter.reload(targets);
         Ok(())
+    }
+
+    /// Has spans of versions that come and go put into that queue from now on.
+    pub fn send_spans(&self, queue: &SpanQueue) {
+        self.spans.lead_to(queue);
     }
 }
 
@@ -55,6 +63,7 @@ pub fn start_log(options: &LogOptions, service: &str) -> Log {
         .with_writer(std::io::stderr)
         .with_filter(filter);
     // Each layer has its own filter: what the log leaves out, another layer may take.
-    let _ = tracing_subscriber::registry().with(lines).try_init();
-    Log { filter: handle }
+    let spans = SpanWay::default();
+    let _ = tracing_subscriber::registry().with(lines).with(swap_spans(spans.clone())).try_init();
+    Log { filter: handle, spans }
 }

@@ -147,6 +147,9 @@ metrics! {
     SPANS_WAITING: Gauge "podium_telemetry_waiting" in "" by []
         "Requests, batches and other things whose spans wait to be sent.";
 
+    REQUEST_LOG: Counter "podium_request_log_requests" in "" by ["outcome"]
+        "Requests that were drawn for the request log: written, dropped for want of room, or failed; none where no file is named.";
+
     // The process and the machine.
     BUILD: Gauge "podium_build_info" in "" by ["version", "onnxruntime"]
         "1, with what is running.";
@@ -154,6 +157,10 @@ metrics! {
         "Memory that this process can still have, by the system and by its groups.";
     MEMORY_RESERVE: Gauge "podium_memory_reserve_bytes" in "bytes" by []
         "Memory that shall stay free when a version is loaded, `models.memory_reserve_mib`.";
+    DEVICE_MEMORY_USED: Gauge "podium_device_memory_used_bytes" in "bytes" by ["device"]
+        "Memory of a GPU that is taken, by all processes together; none without a GPU.";
+    DEVICE_MEMORY: Gauge "podium_device_memory_total_bytes" in "bytes" by ["device"]
+        "Memory of a GPU; none without a GPU.";
     PROCESS_CPU: Counter "process_cpu_seconds" in "seconds" by []
         "Processor time that the process has used, user and system.";
     PROCESS_MEMORY: Gauge "process_resident_memory_bytes" in "bytes" by []

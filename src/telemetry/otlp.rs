@@ -241,6 +241,8 @@ fn client(options: &OtlpOptions) -> Result<reqwest::Client, OtlpError> {
     let faulty = |key: &'static str| {
         move |cause: reqwest::Error| OtlpError::Options { key, wrong: cause.to_string() }
     };
+    // The client takes the process's cryptography, and panics where nobody chose one. Another choice than this one is right too.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder().timeout(options.timeout);
     if let Some(authority) = pem(&options.certificate, "otlp_certificate")? {
         let authority = reqwest::Certificate::from_pem(&authority);

@@ -87,7 +87,7 @@ pub struct QueueReport {
     pub requests: u64,
     /// Rows that wait.
     pub rows: u64,
-    /// Batches that run, or are made ready.
+    /// Instances that have a batch.
     pub running: u64,
 }
 

@@ -19,6 +19,13 @@ pub fn bundle(path: &str) -> PathBuf {
     folder.join(path)
 }
 
+/// The directory with the bundle whose texts are long, which only those load that need it.
+pub fn long_models() -> PathBuf {
+    let folder = root().join("target").join("test-models-long");
+    assert!(folder.is_dir(), "no test bundles in {}: run `make test`", folder.display());
+    folder
+}
+
 /// A bundle that the project ships.
 pub fn shipped(path: &str) -> PathBuf {
     root().join("models").join(path)

@@ -41,7 +41,7 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("axum", &["transport"]),
     ("dashmap", &["users"]),
     ("redis", &["users"]),
-    ("rustls", &["users", "repository"]),
+    ("rustls", &["users", "repository", "telemetry"]),
     ("arc_swap", &["serving"]),
     ("figment", &["config"]),
     ("object_store", &["repository"]),

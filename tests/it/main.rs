@@ -6,6 +6,8 @@ mod encoding;
 mod fixture;
 mod floors;
 mod graph_cache;
+mod metrics_by_otlp;
+mod metrics_table;
 mod packed;
 
 // A repository in an object store.
@@ -30,7 +32,9 @@ mod valkey;
 
 // What is told of requests.
 mod collector;
+mod slow_causes;
 mod traces;
+mod tracing_doc;
 
 mod users_behind_a_door;
 mod users_behind_a_proxy;

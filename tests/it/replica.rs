@@ -31,6 +31,8 @@ pub const DEADLINE: Duration = Duration::from_secs(3);
 /// A server process; killed on drop. A failing test prints its log.
 pub struct Replica {
     pub port: u16,
+    /// Where its probes and metrics are.
+    admin: u16,
     child: Child,
     folder: TempDir,
     channel: Channel,
@@ -53,11 +55,16 @@ impl Replica {
 
     /// The same with settings of any section, by the names of their variables without `PODIUM_`.
     pub async fn configured(settings: &[(String, String)]) -> Self {
-        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
-        let child = launch(port, folder.path(), settings);
+        Self::of_models(&fixture::bundle(""), settings).await
+    }
+
+    /// The same with the bundles of another directory.
+    pub async fn of_models(models: &Path, settings: &[(String, String)]) -> Self {
+        let (port, admin, folder) = (free_port(), free_port(), tempfile::tempdir().unwrap());
+        let child = launch((port, admin), (models, folder.path()), settings);
         let address = format!("http://127.0.0.1:{port}");
         let endpoint = Endpoint::from_shared(address).unwrap().tcp_nodelay(true);
-        let mut replica = Self { port, child, folder, channel: endpoint.connect_lazy() };
+        let mut replica = Self { port, admin, child, folder, channel: endpoint.connect_lazy() };
         replica.wait_until_serving().await;
         replica
     }
@@ -119,6 +126,17 @@ impl Replica {
         self.runs_of("tiny-encoder").await.rows
     }
 
+    /// A metric's lines on `/metrics`: labels and value.
+    pub async fn metric(&self, name: &str) -> Vec<(String, f64)> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let line = |line: &str| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            Some((labels.to_owned(), value.parse().ok()?))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
     /// What it printed.
     pub fn log(&self) -> String {
         read(&self.folder.path().join("log"))
@@ -146,7 +164,11 @@ impl Drop for Replica {
     }
 }
 
-fn launch(port: u16, folder: &Path, settings: &[(String, String)]) -> Child {
+fn launch(
+    (port, admin): (u16, u16),
+    (models, folder): (&Path, &Path),
+    settings: &[(String, String)],
+) -> Child {
     let log = File::create(folder.join("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_podium"));
     for (name, _) in std::env::vars_os() {
@@ -159,9 +181,9 @@ fn launch(port: u16, folder: &Path, settings: &[(String, String)]) -> Child {
     if std::env::var_os("ORT_DYLIB_PATH").is_none() {
         command.env("ORT_DYLIB_PATH", library());
     }
-    command.arg("serve").arg("--models").arg(fixture::bundle(""));
+    command.arg("serve").arg("--models").arg(models);
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
-    command.args(["--admin-listen", &format!("127.0.0.1:{}", free_port())]);
+    command.args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
 }

@@ -71,13 +71,12 @@ class Page:
         assert "exceptionDetails" not in result, f"{script}: {result['exceptionDetails']}"
         return result["result"].get("value")
 
-    def wait_for(self, script: str, timeout: float = WAIT_SECONDS) -> Any:
-        """Waits until an expression has a value that counts as true, and returns it."""
+    def wait_for(self, script: str, timeout: float = WAIT_SECONDS) -> None:
+        """Waits until an expression has a value that counts as true."""
         give_up = time.monotonic() + timeout
-        while not (value := self.evaluate(script)):
+        while not self.evaluate(f"Boolean({script})"):
             assert time.monotonic() < give_up, f"never true: {script}"
             time.sleep(0.05)
-        return value
 
     def open(self, url: str) -> None:
         """Opens a page and waits until it is loaded."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +31,7 @@ def admin(server: Server) -> tuple[str, str]:
     return ("--admin", f"http://127.0.0.1:{server.admin_port}")
 
 
-def rank(server: Server, **more: object) -> None:
+def rank(server: Server, **more: Any) -> None:
     """Ranks once."""
     client = Client(server.address)
     client.rank(**tiny_request(ASKED), **more)
@@ -67,6 +70,7 @@ def test_without_a_terminal_it_goes_on_line_by_line(server: Server) -> None:
 @pytest.mark.parametrize("ending", [b"q", b"\x03", signal.SIGTERM], ids=["q", "ctrl-c", "term"])
 def test_the_terminal_is_left_as_it_was(server: Server, ending: bytes | signal.Signals) -> None:
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     before = termios.tcgetattr(theirs)
     running = subprocess.Popen(
         [str(BINARY), "top", *admin(server)], env=environment() | {"TERM": "xterm"},

@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{cli::top::text, transport::Report};
 
+/// Columns and rows where the terminal does not say.
+const UNKNOWN: (u16, u16) = (120, 40);
+
 /// The keys that end it, as a terminal in raw mode sends them: `q`, Esc and Ctrl-C.
 const ENDING: [u8; 3] = [b'q', 0x1b, 0x03];
 
@@ -43,7 +46,11 @@ impl Screen {
 
     /// Shows a report in place of the one before, as much of it as there is room for.
     pub(super) fn show(&mut self, report: &Report, fault: Option<&str>) -> io::Result<()> {
-        let (width, height) = size()?;
+        // Some terminals do not know how large they are.
+        let (width, height) = match size()? {
+            (0, _) | (_, 0) => UNKNOWN,
+            known => known,
+        };
         let mut out = io::stdout().lock();
         let text = text::text(report, width);
         let rows = usize::from(height).saturating_sub(1);

@@ -216,8 +216,8 @@ fn changes(report: &Report, width: u16) -> Table {
 fn what(of: &ChangeReport) -> String {
     match (of.kind.as_str(), of.label.as_str()) {
         ("life", _) => format!("{}/{}", of.name, of.version),
-        (_, "") => format!("{} is led", of.name),
-        (_, label) => format!("{}@{label} is led", of.name),
+        (_, "") => format!("live route of {}", of.name),
+        (_, label) => format!("label {label} of {}", of.name),
     }
 }
 

@@ -62,7 +62,7 @@ function models({ versions, figures }) {
   if (!versions.length) return empty("No version is in the repository. Put a bundle there, or name another repository with --models.");
   const of = new Map(figures.map((model) => [`${model.name}/${model.version}`, model.last_10_s]));
   const columns = [["Model", ""], ["State", ""], ["Traffic", ""], ["Requests/s", "right"], ["Errors/s", "right"], ["p50", "right"], ["p95", "right"], ["p99", "right"],
-    ["Rows/batch", "right"], ["Fill", "right"], ["Run", "right"], ["Waiting", "right"], ["Where", ""]];
+    ["Rows/batch", "right"], ["Fill", "right"], ["Run", "right"], ["Waiting", "right"], ["Where", "tight"]];
   const rows = versions.map((model) => {
     const own = of.get(`${model.name}/${model.version}`);
     const needs = [model.role === "user_encoder" ? "user encoder" : model.role, model.encoder ? `needs ${model.encoder}` : ""].filter(Boolean).join(", ");
@@ -89,7 +89,7 @@ const time = (at) => new Date(at).toLocaleTimeString("en-GB");
 
 function slowest(requests) {
   if (!requests.length) return empty("No request has ended in the last minutes. Try one below, or run podium bench.");
-  const columns = [["Took", "right"], ["Why", ""], ["Where the time went", ""], ["Outcome", ""], ["Model", ""], ["Caller and request", ""], ["Trace", ""], ["Ended", "right"]];
+  const columns = [["Took", "right"], ["Why", "told"], ["Where the time went", "plot"], ["Outcome", ""], ["Model", "tight"], ["Caller and request", "any"], ["Trace", "any"], ["Ended", "right"]];
   const rows = requests.map((one) => [
     el("strong", { class: "tight" }, ms(one.total_ms)),
     [pill(one.reason, one.reason === "NONE" ? "idle" : "warn"), el("span", { class: "sub" }, one.text)],
@@ -99,28 +99,29 @@ function slowest(requests) {
     one.caller || one.request_id ? [one.caller || "no caller", one.request_id ? el("span", { class: "sub" }, one.request_id) : null] : "",
     el("code", {}, one.trace_id), time(one.at_ms),
   ]);
-  return table("Slowest requests", columns, rows, "tall");
+  return table("Slowest requests", columns, rows, "cards tall");
 }
 
 function changes(all) {
   if (!all.length) return empty("Nothing has changed since the start. podium models promote NAME VERSION swaps a version.");
-  const columns = [["When", "tight"], ["What", ""], ["Change", ""]];
+  const columns = [["When", "tight"], ["What", ""], ["Change", "any"]];
   const rows = all.slice(0, 40).map((one) => {
     const life = one.kind === "life";
-    const what = life ? `${one.name}/${one.version}` : `${one.name}${one.label ? `@${one.label}` : ""}`;
+    const route = one.label ? `Label ${one.label}` : "Live route";
+    const what = life ? `${one.name}/${one.version}` : el("strong", {}, `${route} of ${one.name}`);
     const place = (text, none) => (life ? text || none : text ? `version ${text}` : "highest");
     const to = place(one.to, "gone");
-    return [time(one.at_ms), life ? what : el("strong", {}, `${what} is led`),
+    return [time(one.at_ms), what,
       [`${place(one.from, "new")} → `, life ? pill(to, STATES[one.to]) : el("strong", {}, to), one.reason ? el("span", { class: "sub" }, one.reason) : null]];
   });
-  return table("Recent changes of versions and routes", columns, rows, "tall");
+  return table("Recent changes of versions and routes", columns, rows, "cards tall");
 }
 
 const VERDICTS = { waits: "warn", passes: "ok", fails: "bad" };
 
 function comparisons(all) {
   if (!all.length) return empty("No version is compared with a live one. podium models shadow NAME VERSION begins that.");
-  const columns = [["Version", ""], ["Verdict", ""], ["Requests", "right"], ["Kendall tau", "right"], ["Overlap", "right"], ["PSI", "right"], ["Errors", "right"], ["p95", "right"]];
+  const columns = [["Version", ""], ["Verdict", "any"], ["Requests", "right"], ["Kendall tau", "right"], ["Overlap", "right"], ["PSI", "right"], ["Errors", "right"], ["p95", "right"]];
   const rows = all.map((one) => [
     [el("strong", { class: "tight" }, `${one.name}/${one.version}`), el("span", { class: "sub" }, `${one.beside} of ${one.baseline}`)],
     [one.verdict ? pill(one.verdict, VERDICTS[one.verdict]) : "no guard rails", one.verdict_reason ? el("span", { class: "sub" }, one.verdict_reason) : null],

@@ -104,15 +104,15 @@ export function bar(share, name = "") {
 }
 
 // A table; columns are [title, class]. On a narrow screen each row is a card.
-export function table(caption, columns, rows, kind = "") {
+export function table(caption, columns, rows, kind = "cards") {
   const heads = columns.map(([title, name]) => el("th", { scope: "col", role: "columnheader", class: name }, title));
   const cell = (content, place) => {
     const [title, name] = columns[place];
-    const blank = content === "" || content === null;
+    const blank = content === "" || content === null || content === "0";
     return el("td", { role: "cell", "data-label": title, class: `${name || ""}${blank ? " blank" : ""}` }, el("div", {}, content === null ? "" : content));
   };
   const body = rows.map((row) => el("tr", { role: "row" }, row.map(cell)));
-  return el("div", { class: `scroll cards ${kind}`, tabindex: "0", role: "region", "aria-label": caption },
+  return el("div", { class: `scroll ${kind}`, tabindex: "0", role: "region", "aria-label": caption },
     el("table", { role: "table", "aria-label": caption },
       el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads)), el("tbody", { role: "rowgroup" }, body)));
 }

@@ -120,12 +120,12 @@ function showOrder(answer, asked, response) {
   const scores = items.map((item) => item.score).filter((score) => score !== undefined);
   const [least, most] = [Math.min(...scores), Math.max(...scores)];
   const share = (score) => (most > least ? (score - least) / (most - least) : 1);
-  const columns = [["Rank", "right"], ["Item", ""], ["Score", "right"], ["", ""], ...heads.map((head) => [head, "right"]), ["Place in the request", "right"]];
+  const columns = [["Rank", "right"], ["Item", "any"], ["Score", "right"], ["", "wide"], ...heads.map((head) => [head, "right"]), ["Place in the request", "right wide"]];
   const rows = items.map((item, at) => [
     String(item.rank ?? at + 1), el("span", { class: "item" }, item.id), item.score === undefined ? "not scored" : item.score.toFixed(4),
     item.score === undefined ? "" : bar(share(item.score), "score"), ...heads.map((_, place) => (item.outputs?.[place]?.value ?? 0).toFixed(4)), String((item.index ?? 0) + 1),
   ]);
-  byId("try-answer").replaceChildren(...facts, table("The order", columns, rows));
+  byId("try-answer").replaceChildren(...facts, table("The order", columns, rows, "plain"));
 }
 
 async function send(event) {

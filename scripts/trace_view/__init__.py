@@ -1,0 +1,1 @@
+"""Shows traces in a terminal and as pictures."""

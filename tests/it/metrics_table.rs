@@ -1,0 +1,38 @@
+//! Holds the table of `docs/metrics.md` against the metrics that there are.
+//!
+//! `PODIUM_WRITE_TABLES=1 cargo test --test it metrics_table` writes it.
+
+use std::{fs, path::Path};
+
+use podium::telemetry::metrics::ALL;
+
+const BEGIN: &str = "<!-- metrics: begin -->\n";
+const END: &str = "<!-- metrics: end -->\n";
+
+fn table() -> String {
+    let code = |name: &&str| format!("`{name}`");
+    let row = |spec: &&podium::telemetry::Spec| {
+        let labels: Vec<String> = spec.labels.iter().map(code).collect();
+        let (series, kind) = (spec.series(), spec.kind.name());
+        format!("| `{series}` | {kind} | {} | {} | {} |\n", spec.unit, labels.join(", "), spec.help)
+    };
+    let rows: String = ALL.iter().map(row).collect();
+    format!("| name | type | unit | labels | what it says |\n|---|---|---|---|---|\n{rows}")
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (documented, after) = rest.split_once(END).unwrap();
+    let table = table();
+    if std::env::var_os("PODIUM_WRITE_TABLES").is_some() {
+        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(
+        documented, table,
+        "write it: PODIUM_WRITE_TABLES=1 cargo test --test it metrics_table"
+    );
+}
