@@ -272,7 +272,7 @@ def test_the_command_line_ranks_a_file_of_products_by_a_query(server: Server) ->
         ("id,brand\na,b\n", ("candidates.columns[title]", "needed", "products.csv")),
         ("id,title,colour\na,b,c\n", ("candidates.columns[colour]", "title", "products.csv")),
         ("id,title\na,b\na,c\n", ("line 3", "`a`", "products.csv")),
-        ("id,title\na,b\nc,\n", ("candidates.columns[title]", "`c`", "products.csv")),
+        ("id,title\na,b\nc,\n", ("candidates.columns[title]", "candidates.ids[1]", "products.csv")),
         ("title,brand\nb,c\n", ("`id`", "title, brand", "products.csv")),
         (None, ("cannot be read", "products.csv")),
     ],

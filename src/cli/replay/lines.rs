@@ -1,6 +1,7 @@
 //! Reads the lines of request logs, and names those that are none.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{BufRead, BufReader, Lines, Read, Take},
     path::{Path, PathBuf},
@@ -8,13 +9,16 @@ use std::{
 
 use crate::observing::{Entry, SCHEMA};
 
+/// The lines of a log.
+type LogLines = Lines<BufReader<Take<File>>>;
+
 /// Lines that are named at most where they are none of a request log.
 const MOST_NAMED: usize = 5;
 
 /// The requests of some logs, one after the other.
 pub(super) struct LoggedRequests {
-    rest: std::vec::IntoIter<PathBuf>,
-    open: Option<(PathBuf, Lines<BufReader<Take<File>>>, u64)>,
+    rest: VecDeque<PathBuf>,
+    open: Option<(PathBuf, LogLines, u64)>,
     /// Lines that were no requests.
     pub(super) foreign: u64,
     /// The first of them, with what is wrong.
@@ -25,7 +29,7 @@ impl LoggedRequests {
     /// Opens each log once, so that one that is not there is told at once.
     pub(super) fn of(logs: &[PathBuf]) -> Result<Self, String> {
         logs.iter().try_for_each(|path| open(path).map(drop))?;
-        let rest = logs.to_vec().into_iter();
+        let rest = VecDeque::from_iter(logs.iter().cloned());
         Ok(Self { rest, open: None, foreign: 0, named: Vec::new() })
     }
 
@@ -33,7 +37,7 @@ impl LoggedRequests {
     pub(super) fn next(&mut self) -> Result<Option<Entry>, String> {
         loop {
             let Some((path, lines, number)) = &mut self.open else {
-                let Some(path) = self.rest.next() else { return Ok(None) };
+                let Some(path) = self.rest.pop_front() else { return Ok(None) };
                 let lines = open(&path)?;
                 self.open = Some((path, lines, 0));
                 continue;
@@ -62,7 +66,7 @@ impl LoggedRequests {
 }
 
 /// Opens a log as far as it goes now: the server that is asked may be the one that writes it.
-fn open(path: &Path) -> Result<Lines<BufReader<Take<File>>>, String> {
+fn open(path: &Path) -> Result<LogLines, String> {
     let wrong = |e: std::io::Error| format!("{}: {e}; name a request log", path.display());
     let file = File::open(path).map_err(wrong)?;
     let bytes = file.metadata().map_err(wrong)?.len();
