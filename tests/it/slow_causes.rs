@@ -235,6 +235,7 @@ async fn a_bucket_that_never_ran() {
     assert!(share(&first, "batch") > 0.5, "{}", share(&first, "batch"));
     keep("cold-bucket", &first, &collector).await;
     let again = ask(&channel, 0x32, texts(2, "long")).answered(&collector).await;
+    keep("cold-bucket-again", &again, &collector).await;
     assert_eq!(again.span("batch").text("podium.batch.cold"), "false");
     assert_ne!(again.span(RANK).text("podium.slow.reason"), "COLD_BUCKET");
 }
