@@ -1,6 +1,7 @@
 //! `podium replay`: asks again what a request log holds, and says how the answers differ.
 
 mod answer;
+mod args;
 mod ask;
 mod figures;
 mod lines;
@@ -9,51 +10,9 @@ mod run;
 mod target;
 mod words;
 
-use std::{path::PathBuf, time::Duration};
+pub(super) use args::ReplayArgs;
 
-use clap::Args;
-
-use crate::cli::{replay::target::Place, signals, span};
-
-/// What to ask again, and whom.
-#[derive(Debug, Args)]
-pub(super) struct ReplayArgs {
-    /// Request logs, in the order in which they are read
-    #[arg(value_name = "LOG", required = true)]
-    logs: Vec<PathBuf>,
-    /// The server to ask, and the version where another than the logged request's is meant, such as 127.0.0.1:50051,model=grocery-ranker,version=4
-    #[arg(long, value_name = "ADDRESS[,model=NAME][,version=N]")]
-    target: Place,
-    /// A second one, whose answers are compared with instead of the logged ones
-    #[arg(long, value_name = "ADDRESS[,model=NAME][,version=N]")]
-    compare: Option<Place>,
-    /// Requests a second at most [default: as fast as they are answered]
-    #[arg(long, value_name = "REQUESTS", value_parser = rate)]
-    rate: Option<f64>,
-    /// Requests under way at once
-    #[arg(long, value_name = "REQUESTS", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    concurrency: u16,
-    /// Requests that are asked at most [default: all]
-    #[arg(long, value_name = "REQUESTS")]
-    limit: Option<usize>,
-    /// How long one answer may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span::some_time)]
-    timeout: Duration,
-    /// How many of the best items are compared as such
-    #[arg(long, value_name = "ITEMS", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
-    top: u16,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Fail where the mean Kendall tau is below this, or nothing could be compared
-    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
-    fail_below_tau: Option<f64>,
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    number.ok_or_else(|| "write a number above 0".to_owned())
-}
+use crate::cli::signals;
 
 /// Does it; the first signal ends it, and what there is by then is told.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), String> {

@@ -10,8 +10,8 @@ use crate::{
     cli::{
         progress::Progress,
         replay::{
-            ReplayArgs,
             answer::{Answered, logged},
+            args::ReplayArgs,
             ask::Asked,
             figures::{Collected, Figures},
             lines::LoggedRequests,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use crate::cli::replay::{
-    ReplayArgs,
+    args::ReplayArgs,
     figures::{Figures, Percentiles},
 };
 
