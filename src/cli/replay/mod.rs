@@ -10,9 +10,9 @@ mod run;
 mod target;
 mod words;
 
-use crate::cli::signals;
-
 pub(super) use args::ReplayArgs;
+
+use crate::cli::signals;
 
 /// Does it; the first signal ends it, and what there is by then is told.
 pub(super) fn run(args: &ReplayArgs) -> Result<(), String> {
