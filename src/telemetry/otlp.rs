@@ -62,8 +62,14 @@ pub enum Signal {
     Metrics(ExportMetricsServiceRequest),
 }
 
+/// What is sent beside each message by gRPC.
+type Metadata = Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>;
+
+/// A certificate and its key.
+type Pems = (Vec<u8>, Vec<u8>);
+
 enum Wire {
-    Grpc(Channel, Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>),
+    Grpc(Channel, Metadata),
     Http(reqwest::Client, String, http::HeaderMap),
 }
 
@@ -137,11 +143,11 @@ impl Collector {
 
 async fn by_grpc(
     channel: &Channel,
-    metadata: &[(MetadataKey<Ascii>, MetadataValue<Ascii>)],
+    metadata: &Metadata,
     zipped: bool,
     signal: &Signal,
 ) -> Attempt {
-    fn with<T>(message: T, metadata: &[(MetadataKey<Ascii>, MetadataValue<Ascii>)]) -> Request<T> {
+    fn with<T>(message: T, metadata: &Metadata) -> Request<T> {
         let mut request = Request::new(message);
         for (key, value) in metadata {
             request.metadata_mut().insert(key.clone(), value.clone());
@@ -268,7 +274,7 @@ fn pem(path: &Path, key: &'static str) -> Result<Option<Vec<u8>>, OtlpError> {
     read.map(Some)
 }
 
-fn identity(options: &OtlpOptions) -> Result<Option<(Vec<u8>, Vec<u8>)>, OtlpError> {
+fn identity(options: &OtlpOptions) -> Result<Option<Pems>, OtlpError> {
     let certificate = pem(&options.client_certificate, "otlp_client_certificate")?;
     let key = pem(&options.client_key, "otlp_client_key")?;
     match (certificate, key) {
@@ -283,7 +289,7 @@ fn identity(options: &OtlpOptions) -> Result<Option<(Vec<u8>, Vec<u8>)>, OtlpErr
 
 fn metadata(
     headers: &BTreeMap<String, String>,
-) -> Result<Vec<(MetadataKey<Ascii>, MetadataValue<Ascii>)>, OtlpError> {
+) -> Result<Metadata, OtlpError> {
     let pair = |(name, value): (&String, &String)| {
         let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).ok()?;
         Some((key, value.parse().ok()?))

@@ -7,9 +7,11 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,30 @@ def gathering() -> Bundle:
         + '\n[[outputs]]\nname = "score"\nshape = ["rows"]\n'
     )
     return Bundle(FAILS, "1", manifest, model, {"two rows": {"shelf": np.array([0, 2], np.int64)}})
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    """Starts a receiver of OTLP by HTTP; gives its URL, and the messages as they come."""
+    messages: list[bytes] = []
+
+    class Taker(BaseHTTPRequestHandler):
+        """Keeps each message."""
+
+        def do_POST(self) -> None:
+            """Takes a message."""
+            messages.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Taker)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{receiver.server_port}", messages
+    receiver.shutdown()
 
 
 @contextmanager
@@ -240,9 +266,14 @@ def test_no_path_tells_of_a_shopper(tmp_path: Path, log_format: str) -> None:
         "PODIUM_BATCHING__MAX_QUEUE_SIZE": "2",
         "PODIUM_TELEMETRY__REQUEST_LOG__PATH": str(request_log),
         "PODIUM_TELEMETRY__REQUEST_LOG__RATIO": "1.0",
+        "PODIUM_TELEMETRY__OTLP_PROTOCOL": "http/protobuf",
+        "PODIUM_TELEMETRY__TRACES__SAMPLER": "always_on",
+        "PODIUM_TELEMETRY__TRACES__SCHEDULE_DELAY": "100ms",
+        "PODIUM_TELEMETRY__METRICS__OTLP_INTERVAL": "1s",
         "RUST_BACKTRACE": "0",
     }
-    with redis(tmp_path) as (port, process):
+    with redis(tmp_path) as (port, process), collector() as (endpoint, messages):
+        settings["PODIUM_TELEMETRY__OTLP_ENDPOINT"] = endpoint
         settings["PODIUM_USERS__REDIS__URL"] = f"redis://127.0.0.1:{port}"
         with Server(models, tmp_path / "server.log", settings) as server:
             driver = Driver(server)
@@ -264,12 +295,15 @@ def test_no_path_tells_of_a_shopper(tmp_path: Path, log_format: str) -> None:
             server.wait()
             # The last lines are written before the end.
             told |= files(server, request_log)
+            told["traces and metrics"] = b"\n".join(messages).decode("utf-8", "replace")
     wanted = {"INVALID_ARGUMENT", "NOT_FOUND", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
     assert {where: leaks(text) for where, text in told.items() if leaks(text)} == {}
     assert driver.codes >= wanted, driver.codes
     for word in ("request refused", "request failed", "trace_id", "Status Message: indices element out of data bounds"):
         assert word in told["log"], f"{word}: the paths were not taken"
     assert '"user":"' in told["request log"]
+    for word in ("user_store.read", "podium.error", "EXPIRED_IN_", "QUEUE_FULL", "podium_request_duration"):
+        assert word in told["traces and metrics"], f"{word} was not sent"
 
 
 def test_the_check_finds_what_it_looks_for() -> None:

@@ -36,7 +36,7 @@ impl Screen {
         let stop = stop.clone();
         // It waits for a key until the program ends.
         thread::spawn(move || {
-            let pressed = io::stdin().bytes().map_while(Result::ok);
+            let pressed = io::stdin().lock().bytes().map_while(Result::ok);
             if pressed.into_iter().any(|key| ENDING.contains(&key)) {
                 stop.cancel();
             }

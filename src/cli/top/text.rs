@@ -280,7 +280,7 @@ fn ms(value: f64) -> String {
 /// A number with as many digits as say something.
 fn figure(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         value if value.abs() >= 100.0 => format!("{value:.0}"),
         value if value.abs() >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
