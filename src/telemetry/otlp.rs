@@ -141,12 +141,7 @@ impl Collector {
     }
 }
 
-async fn by_grpc(
-    channel: &Channel,
-    metadata: &Metadata,
-    zipped: bool,
-    signal: &Signal,
-) -> Attempt {
+async fn by_grpc(channel: &Channel, metadata: &Metadata, zipped: bool, signal: &Signal) -> Attempt {
     fn with<T>(message: T, metadata: &Metadata) -> Request<T> {
         let mut request = Request::new(message);
         for (key, value) in metadata {
@@ -287,9 +282,7 @@ fn identity(options: &OtlpOptions) -> Result<Option<Pems>, OtlpError> {
     }
 }
 
-fn metadata(
-    headers: &BTreeMap<String, String>,
-) -> Result<Metadata, OtlpError> {
+fn metadata(headers: &BTreeMap<String, String>) -> Result<Metadata, OtlpError> {
     let pair = |(name, value): (&String, &String)| {
         let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).ok()?;
         Some((key, value.parse().ok()?))

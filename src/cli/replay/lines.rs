@@ -28,7 +28,9 @@ pub(super) struct LoggedRequests {
 impl LoggedRequests {
     /// Opens each log once, so that one that is not there is told at once.
     pub(super) fn of(logs: &[PathBuf]) -> Result<Self, String> {
-        logs.iter().try_for_each(|path| open(path).map(drop))?;
+        for path in logs {
+            open(path)?;
+        }
         let rest = VecDeque::from_iter(logs.iter().cloned());
         Ok(Self { rest, open: None, foreign: 0, named: Vec::new() })
     }
