@@ -3,7 +3,7 @@
 /// Behind this, ONNX Runtime says of a failed run what was wrong with the values.
 const VALUES_FOLLOW: &str = "Status Message:";
 
-/// The message of a run that failed, without values: behind [`VALUES_FOLLOW`], or everywhere where that is not there, each number is `#`
+/// The message of a run that failed, without values: behind `Status Message:`, or everywhere where that is not there, each number is `#`
 /// and each text in quotes is `'…'`.
 ///
 /// A `Gather` that is given an index beyond its table quotes the index, which is a feature of a request.

@@ -252,10 +252,9 @@ async fn a_version_that_comes_is_a_trace_of_its_own() {
     let server = Replica::configured(&settings(&collector, &[])).await;
     let loads = eventually("versions that were loaded", Duration::from_secs(20), async || {
         let spans = collector.spans();
-        let load = spans.into_iter().find(|span| {
+        spans.into_iter().find(|span| {
             span.0.name == "version.load" && span.text("podium.model.name") == "tiny-ranker"
-        });
-        load
+        })
     })
     .await;
     let steps = [
