@@ -372,7 +372,7 @@ def test_rank_tells_the_users_state_and_may_insist_on_one(server: Server, client
     arguments = ["rank", "--target", f"http://{server.address}", "--model", "tiny-ranker", "--require-user-state"]
     ended = podium(*arguments, "--user", "insisted")
     assert ended.returncode == 1
-    assert "`insisted`" in ended.stderr
+    assert "`user.id`" in ended.stderr
     client.record([{"event_id": "e", "user_id": "insisted", "item_id": "item-01", "time": {"seconds": tiny.START}}])
     assert "user state: computed" in podium(*arguments, "--user", "insisted").stdout
     assert "user state: cached, " in podium(*arguments, "--user", "insisted").stdout
