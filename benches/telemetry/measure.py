@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -22,8 +23,8 @@ import server as serving  # noqa: E402
 
 SETTINGS = ("off", "1%", "100%", "dead collector")
 MODELS = {
-    "mlp": (ROOT / "target" / "bench-models", "tiny-mlp", "64", []),
-    "grocery": (ROOT / "models", "grocery-ranker", "32", ["--candidates", "200"]),
+    "mlp": (ROOT / "target" / "bench-models", ["tiny-mlp"], "64", "1"),
+    "grocery": (ROOT / "models", ["grocery-ranker", "grocery-encoder"], "32", "200"),
 }
 
 
@@ -60,12 +61,12 @@ def configuration(folder: Path, setting: str, sink: str) -> Path:
 
 def bench(model: str, setting: str, folder: Path, sink: str, args: argparse.Namespace) -> dict[str, float]:
     """Measures one setting with `podium bench`; returns its figures."""
-    models, name, callers, more = MODELS[model]
+    _, names, callers, candidates = MODELS[model]
     told = folder / "bench.json"
     ended = serving.podium(
-        "bench", "--config", configuration(folder, setting, sink), "--models", models, "--model", name,
+        "bench", "--config", configuration(folder, setting, sink), "--models", folder / model, "--model", names[0],
         "--concurrency", callers, "--duration", args.duration, "--warmup", "2s", "--repeat", "1", "--no-raw",
-        "--quiet", "2s", *more, "--json", told, timeout=600,
+        "--quiet", "2s", "--candidates", candidates, "--json", told, timeout=600,
     )  # fmt: skip
     if ended.returncode != 0:
         raise SystemExit(ended.stdout + ended.stderr)
@@ -80,6 +81,8 @@ def middle(values: list[float]) -> str:
 
 def compare(model: str, folder: Path, sink: str, args: argparse.Namespace) -> None:
     """Prints the throughput of each setting beside that of the server that sends nothing."""
+    for name in MODELS[model][1]:
+        shutil.copytree(MODELS[model][0] / name, folder / model / name)
     rounds: list[dict[str, dict[str, float]]] = []
     for number in range(args.rounds):
         order = SETTINGS[number % len(SETTINGS) :] + SETTINGS[: number % len(SETTINGS)]
