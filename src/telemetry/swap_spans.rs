@@ -11,7 +11,11 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor},
 };
 use tracing::{Level, Subscriber};
-use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, filter_fn},
+    registry::LookupSpan,
+};
 
 use crate::telemetry::{span_queue::SpanQueue, written_span::SCOPE};
 
@@ -63,14 +67,16 @@ where
     let tracer = provider.with_span_processor(Handing(way)).build().tracer(SCOPE);
     let layer = tracing_opentelemetry::layer().with_tracer(tracer);
     let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
-    layer.with_filter(filter_fn(|metadata| {
+    let filter = filter_fn(|metadata| {
         let target = metadata.target();
         let told = TELLING.iter().any(|module| target.starts_with(module));
         match metadata.is_span() {
             true => target == SWAP_SPANS,
             false => told && *metadata.level() <= Level::INFO,
         }
-    }))
+    });
+    // Without it, every line that a library might trace would be made before it is left out.
+    layer.with_filter(filter.with_max_level_hint(LevelFilter::INFO))
 }
 
 #[cfg(test)]

@@ -168,8 +168,8 @@ def test_every_candidate_without_a_title_is_named_up_to_a_number(client: Client)
 
 @pytest.mark.timeout(240)
 def test_a_whole_catalogue_is_one_request(client: Client) -> None:
-    ids = [f"i{number}" for number in range(6_000)]
-    titles = [f"{special.WORDS[4 + number % 12]} {special.WORDS[4 + number % 11]} milk" for number in range(6_000)]
+    ids = [f"i{number}" for number in range(12_101)]
+    titles = [f"{special.WORDS[4 + number % 12]} {special.WORDS[4 + number % 11]} milk" for number in range(12_101)]
     request = ask("shop-search", ids, strings("title", titles))
     answer = client.rank(**request, top_k=10, timeout=60)
     assert [item.rank for item in answer.items] == list(range(1, 11))
