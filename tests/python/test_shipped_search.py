@@ -121,7 +121,11 @@ def test_a_products_score_does_not_depend_on_the_others(shop: Client) -> None:
 @pytest.mark.parametrize(
     ("query", "columns", "words"),
     [
-        ("mouse", [strings("title", ["A mouse", " "])], ("candidates.columns[title].strings.values[1]", "candidates.ids[1]")),
+        (
+            "mouse",
+            [strings("title", ["A mouse", " "])],
+            ("candidates.columns[title].strings.values[1]", "candidates.ids[1]"),
+        ),
         ("mouse", [strings("brand", ["A", "B"])], ("candidates.columns[title]",)),
         ("mouse", [strings("name", ["A", "B"]), strings("title", ["A", "B"])], ("candidates.columns[name]", "title")),
         (" ", [strings("title", ["A", "B"])], ("query",)),
