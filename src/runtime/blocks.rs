@@ -13,6 +13,7 @@ use crate::{
         error::RuntimeError,
         plan::{Block, PackedInput, Plan},
     },
+    telemetry::without_values,
     tensor::{Tensor, TensorData},
 };
 
@@ -103,7 +104,7 @@ impl InputBlocks {
     pub(super) fn try_fill(&mut self, inputs: &[(&str, &Tensor)]) -> Result<bool, String> {
         self.filled = false;
         self.lay_out(inputs)?;
-        self.filled = self.copy(inputs).map_err(|error| error.message().to_owned())?;
+        self.filled = self.copy(inputs).map_err(|error| without_values(error.message()))?;
         Ok(self.filled)
     }
 

@@ -64,10 +64,14 @@ impl PackedInstance {
     }
 
     /// Sees to it that a batch's inputs are in the blocks, which are made larger where they have to be.
-    fn fill(&self, blocks: &mut InputBlocks, inputs: &[(&str, &Tensor)]) -> ort::Result<()> {
-        if !blocks.is_filled() && !blocks.try_fill(inputs).map_err(ort::Error::new)? {
-            blocks.allocate(&self.memory.host)?;
-            blocks.try_fill(inputs).map_err(ort::Error::new)?;
+    fn fill(
+        &self,
+        blocks: &mut InputBlocks,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<(), RuntimeError> {
+        if !blocks.is_filled() && !blocks.try_fill(inputs).map_err(RuntimeError::Run)? {
+            blocks.allocate(&self.memory.host).map_err(failed)?;
+            blocks.try_fill(inputs).map_err(RuntimeError::Run)?;
         }
         Ok(())
     }
@@ -151,9 +155,9 @@ impl ModelInstance for PackedInstance {
         let mut own = self.own.take().unwrap_or_else(|| InputBlocks::new(&self.plan));
         own.clear();
         let filled = self.fill(&mut own, inputs);
-        let result = filled.and_then(|()| self.run_bound(&own, outputs));
+        let result = filled.and_then(|()| self.run_bound(&own, outputs).map_err(failed));
         self.own = Some(own);
-        result.map_err(failed)
+        result
     }
 
     fn input_blocks(&self) -> Option<InputBlocks> {
@@ -167,9 +171,9 @@ impl ModelInstance for PackedInstance {
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RuntimeError> {
         let filled = self.fill(blocks, inputs);
-        let result = filled.and_then(|()| self.run_captured(blocks, outputs));
+        let result = filled.and_then(|()| self.run_captured(blocks, outputs).map_err(failed));
         blocks.clear();
-        result.map_err(failed)
+        result
     }
 }
 

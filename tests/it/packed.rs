@@ -204,14 +204,14 @@ fn wrong_inputs_are_refused_by_name() {
         assert!(error.contains(told), "{error}");
         assert!(packed.run(&good).is_ok(), "after {told}");
     };
-    refused(&good[1..], "inputs came, the graph has");
+    refused(&good[1..], "2 inputs came, the graph has 3");
     let mut other = good.clone();
     other[1].0 = "nothing";
     refused(&other, "missing");
     let ints = Tensor { shape: vec![1], data: TensorData::Int64(vec![1]) };
     let flat = Tensor::floats(vec![8], vec![0.0; 8]);
     let short = Tensor::floats(vec![2, 8], vec![0.0; 8]);
-    for (tensor, told) in [(&ints, "is int"), (&flat, " dims"), (&short, " elements")] {
+    for (tensor, told) in [(&ints, "is int64"), (&flat, "has 1 dims"), (&short, "8 elements")] {
         let mut other = good.clone();
         other.iter_mut().filter(|(name, _)| *name == "features").for_each(|one| one.1 = tensor);
         refused(&other, told);
