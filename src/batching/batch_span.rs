@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     batching::note::{BatchEnd, BatchNote},
-    telemetry::{Clock, SpanQueue, Story, WrittenSpan},
+    telemetry::{Pen, SpanQueue, Story, WrittenSpan},
 };
 
 struct BatchStory(Arc<BatchNote>);
 
 impl Story for BatchStory {
-    fn write(self: Box<Self>, spans: &mut Vec<WrittenSpan>) {
-        spans.push(batch_span(&self.0));
+    fn write(self: Box<Self>, pen: Pen, spans: &mut Vec<WrittenSpan>) {
+        spans.push(batch_span(&self.0, pen));
     }
 }
 
@@ -30,10 +30,9 @@ pub(super) fn end_batch(note: &Arc<BatchNote>, end: BatchEnd, spans: &SpanQueue)
 }
 
 /// The span of a batch that is over.
-fn batch_span(note: &BatchNote) -> WrittenSpan {
+fn batch_span(note: &BatchNote, pen: Pen) -> WrittenSpan {
     let begun = note.begun.checked_sub(note.assembled).unwrap_or(note.begun);
-    let span =
-        WrittenSpan::new("batch", note.trace, (begun, note.begun + note.ran()), Clock::now());
+    let span = WrittenSpan::new("batch", note.trace, (begun, note.begun + note.ran()), pen);
     let span = note.members.iter().fold(described(span, note), |span, member| {
         match member.trace.is_valid() {
             true => span.link(
@@ -63,9 +62,9 @@ pub fn described(span: WrittenSpan, note: &BatchNote) -> WrittenSpan {
     let (model, version) = note.model.split_once('/').unwrap_or((&note.model, ""));
     let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     let span = span
-        .text("podium.model.name", model.to_owned())
+        .text("podium.model.name", model)
         .count("podium.model.version", version.parse().unwrap_or(0))
-        .text("podium.device", note.device.to_string())
+        .text("podium.device", &note.device)
         .count("podium.instance", note.instance as u64)
         .count("podium.batch.rows", note.facts.units as u64)
         .count("podium.batch.requests", note.facts.jobs as u64)

@@ -85,84 +85,42 @@ pub struct BatchNote {
     pub expected: Duration,
     /// Whether its instance had never run a batch of that bucket before, warm-up included.
     pub is_cold: bool,
+    pub(super) ending: Ending,
+}
+
+/// Whether it is over, and whether somebody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
     end: OnceLock<(Instant, BatchEnd)>,
     state: AtomicU8,
 }
 
-/// What is known of a batch when its run begins.
-pub(super) struct BatchStart {
-    pub(super) model: Arc<str>,
-    pub(super) number: u64,
-    pub(super) device: Arc<str>,
-    pub(super) instance: usize,
-    pub(super) facts: BatchFacts,
-    pub(super) length: usize,
-    pub(super) size: usize,
-    pub(super) copies: usize,
-    pub(super) members: Vec<Member>,
-    pub(super) waited: Duration,
-    pub(super) assembled: Duration,
-    pub(super) begun: Instant,
-    pub(super) expected: Duration,
-    pub(super) is_cold: bool,
-}
-
 impl BatchNote {
-    pub(super) fn new(start: BatchStart) -> Self {
-        let is_sampled = start.members.iter().any(|member| member.trace.is_sampled);
-        let BatchStart {
-            model,
-            number,
-            device,
-            instance,
-            facts,
-            length,
-            size,
-            copies,
-            members,
-            ..
-        } = start;
-        Self {
-            trace: TraceContext::root(is_sampled),
-            model,
-            number,
-            device,
-            instance,
-            facts,
-            length,
-            size,
-            copies,
-            members,
-            waited: start.waited,
-            assembled: start.assembled,
-            begun: start.begun,
-            expected: start.expected,
-            is_cold: start.is_cold,
-            end: OnceLock::new(),
-            state: AtomicU8::new(0),
-        }
+    /// The trace of a batch of these requests: drawn where one of theirs is.
+    pub(super) fn trace_of(members: &[Member]) -> TraceContext {
+        TraceContext::root(members.iter().any(|member| member.trace.is_sampled))
     }
 
     /// When and how it ended; none while it runs.
     pub fn end(&self) -> Option<&(Instant, BatchEnd)> {
-        self.end.get()
+        self.ending.end.get()
     }
 
     /// How long its run took, or takes so far.
     pub fn ran(&self) -> Duration {
-        let until = self.end.get().map_or_else(Instant::now, |(at, _)| *at);
+        let until = self.ending.end.get().map_or_else(Instant::now, |(at, _)| *at);
         until.saturating_duration_since(self.begun)
     }
 
     /// Notes its end; says whether it is to be told of now.
     pub(super) fn over(&self, end: BatchEnd) -> bool {
-        let _ = self.end.set((Instant::now(), end));
-        self.state.fetch_or(OVER, Ordering::AcqRel) == WANTED
+        let _ = self.ending.end.set((Instant::now(), end));
+        self.ending.state.fetch_or(OVER, Ordering::AcqRel) == WANTED
     }
 
     /// Notes that somebody who is told of was in it; says whether it is to be told of now, which it is once.
     pub(super) fn want(&self) -> bool {
-        self.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
+        self.ending.state.fetch_or(WANTED, Ordering::AcqRel) == OVER
     }
 }
 
@@ -172,7 +130,8 @@ impl BatchNote {
     pub(crate) fn that_ran(begun: Instant, ran: Duration) -> Self {
         let facts =
             BatchFacts { units: 1, jobs: 1, fill: 1.0, padding: 0.0, closed: Closed::Share };
-        let note = Self::new(BatchStart {
+        let note = Self {
+            trace: TraceContext::root(false),
             model: "shop/3".into(),
             number: 0,
             device: "cpu".into(),
@@ -187,8 +146,9 @@ impl BatchNote {
             begun,
             expected: ran,
             is_cold: false,
-        });
-        let _ = note.end.set((begun + ran, BatchEnd::Ran));
+            ending: Ending::default(),
+        };
+        let _ = note.ending.end.set((begun + ran, BatchEnd::Ran));
         note
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         counters::BatchCounts,
         error::BatchError,
         job::RanBatch,
-        note::{BatchEnd, BatchFacts, BatchNote, BatchStart, Member},
+        note::{BatchEnd, BatchFacts, BatchNote, Ending, Member},
         pack::{Packed, Part, pack},
         pending::Piece,
         running::Running,
@@ -171,7 +171,9 @@ impl Stages<'_> {
             length: job.units.longest(units),
         };
         let copied = batch.inputs.blocks.is_some() || as_it_came(&batch.pieces).is_none();
-        Arc::new(BatchNote::new(BatchStart {
+        let members: Vec<Member> = batch.pieces.iter().map(member).collect();
+        Arc::new(BatchNote {
+            trace: BatchNote::trace_of(&members),
             model: Arc::clone(&self.shared.model),
             number: self.shared.counters.read().batches,
             device: Arc::clone(&self.shared.device),
@@ -180,13 +182,14 @@ impl Stages<'_> {
             length: batch.length,
             size: batch.size,
             copies: if copied { self.names.len() } else { 0 },
-            members: batch.pieces.iter().map(member).collect(),
+            members,
             waited,
             assembled: batch.took,
             begun,
             expected: batch.expected,
             is_cold: self.shared.is_first_of_length(self.number, batch.length),
-        }))
+            ending: Ending::default(),
+        })
     }
 
     fn count(&self, batch: &Assembled) {

@@ -5,12 +5,12 @@ use std::time::Instant;
 use crate::{
     batching::{BatchNote, Trip, described},
     ranking::Step,
-    telemetry::{Clock, TraceContext, WrittenSpan},
+    telemetry::{Pen, TraceContext, WrittenSpan},
 };
 
 /// What all spans of one request are written with.
 pub(super) struct Page {
-    pub(super) clock: Clock,
+    pub(super) pen: Pen,
     /// Its own span.
     pub(super) rank: TraceContext,
     /// When the request ended; what was cut off goes until then.
@@ -37,7 +37,7 @@ impl Page {
     ) -> Option<WrittenSpan> {
         let begun = step.begun?;
         let span =
-            WrittenSpan::new(name, place, (begun, step.ended.unwrap_or(self.ended)), self.clock);
+            WrittenSpan::new(name, place, (begun, step.ended.unwrap_or(self.ended)), self.pen);
         Some(match step.ended {
             Some(_) => span,
             None => span.flag("podium.cut_off", true),
@@ -49,7 +49,7 @@ impl Page {
         let Some(came) = trip.came else { return };
         let first = trip.notes.first().map(|note| begun(note));
         let queue = (came, first.unwrap_or(self.ended));
-        let span = WrittenSpan::new("queue", below.child(), queue, self.clock);
+        let span = WrittenSpan::new("queue", below.child(), queue, self.pen);
         spans.push(match first {
             Some(_) => span,
             None => span.flag("podium.cut_off", true),
@@ -57,7 +57,7 @@ impl Page {
         for note in &trip.notes {
             let until = note.end().map_or(self.ended, |(at, _)| *at);
             let own = note.members.iter().find(|member| member.trace.span_id == self.rank.span_id);
-            let span = WrittenSpan::new("batch", below.child(), (begun(note), until), self.clock);
+            let span = WrittenSpan::new("batch", below.child(), (begun(note), until), self.pen);
             let span = described(span, note).link(note.trace, &[]).with(own, |span, own| {
                 span.count("podium.batch.own_rows", own.units as u64)
                     .count("podium.batch.own_length", own.length as u64)

@@ -118,14 +118,7 @@ impl Counted {
 
     /// Takes in a batch that ran.
     pub(super) fn batch(&mut self, note: &BatchNote) {
-        let (batches, facts) = (&mut self.batches, &note.facts);
-        batches.count += 1;
-        batches.rows += facts.units as u64;
-        batches.requests += facts.jobs as u64;
-        batches.fill += f64::from(facts.fill);
-        batches.padding += f64::from(facts.padding);
-        batches.ran += note.ran();
-        add(&mut batches.closed, closed_name(facts.closed), 1);
+        self.batches.add(&Batches::of(note));
     }
 
     /// Takes in what was counted elsewhere.
@@ -144,14 +137,7 @@ impl Counted {
             // It grows to hold what the other one holds.
             let _ = times.add(others);
         }
-        let (batches, more) = (&mut self.batches, &other.batches);
-        batches.count += more.count;
-        batches.rows += more.rows;
-        batches.requests += more.requests;
-        batches.fill += more.fill;
-        batches.padding += more.padding;
-        batches.ran += more.ran;
-        add_all(&mut batches.closed, &more.closed);
+        self.batches.add(&other.batches);
     }
 
     /// The figures of so many seconds in which that was counted.
@@ -194,6 +180,28 @@ impl Counted {
 }
 
 impl Batches {
+    fn of(note: &BatchNote) -> Self {
+        Self {
+            count: 1,
+            rows: note.facts.units as u64,
+            requests: note.facts.jobs as u64,
+            fill: f64::from(note.facts.fill),
+            padding: f64::from(note.facts.padding),
+            ran: note.ran(),
+            closed: vec![(closed_name(note.facts.closed), 1)],
+        }
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.count += more.count;
+        self.rows += more.rows;
+        self.requests += more.requests;
+        self.fill += more.fill;
+        self.padding += more.padding;
+        self.ran += more.ran;
+        add_all(&mut self.closed, &more.closed);
+    }
+
     fn figures(&self) -> BatchFigures {
         let mean = |sum: f64| (self.count > 0).then(|| sum / self.count as f64);
         BatchFigures {

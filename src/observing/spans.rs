@@ -8,7 +8,7 @@ use crate::{
         why::why,
     },
     ranking::{Degraded, UserState},
-    telemetry::{Clock, Side, Story, WrittenSpan},
+    telemetry::{Pen, Side, Story, WrittenSpan},
 };
 
 /// Why a request is told of.
@@ -42,14 +42,14 @@ pub(super) struct RequestStory {
 }
 
 impl Story for RequestStory {
-    fn write(self: Box<Self>, spans: &mut Vec<WrittenSpan>) {
+    fn write(self: Box<Self>, pen: Pen, spans: &mut Vec<WrittenSpan>) {
         let (rank, notes) = (self.finished.notes.trace, &self.finished.notes);
-        let page = Page { clock: Clock::now(), rank, ended: self.finished.ended };
-        spans.push(root(&self.finished, self.kept, page.clock));
+        let page = Page { pen, rank, ended: self.finished.ended };
+        spans.push(root(&self.finished, self.kept, pen));
         let validate = &self.finished.validate;
         if let Some(begun) = validate.begun {
             let received = (self.finished.arrival, begun);
-            spans.push(WrittenSpan::new("receive", rank.child(), received, page.clock));
+            spans.push(WrittenSpan::new("receive", rank.child(), received, pen));
         }
         spans.extend(page.step("validate", rank, validate));
         user_spans(&page, notes, spans);
@@ -60,11 +60,11 @@ impl Story for RequestStory {
 }
 
 /// The span of the call.
-fn root(finished: &Finished, kept: Kept, clock: Clock) -> WrittenSpan {
+fn root(finished: &Finished, kept: Kept, pen: Pen) -> WrittenSpan {
     let notes = &finished.notes;
     let (trace, carried) = (notes.trace, finished.carried.as_deref());
     let times = (finished.arrival, finished.ended);
-    let span = WrittenSpan::new(finished.method, trace, times, clock).side(Side::Server);
+    let span = WrittenSpan::new(finished.method, trace, times, pen).side(Side::Server);
     let span = match trace.parent_id {
         0 => span,
         _ => span.below_remote(carried.map_or("", |carried| &carried.trace_state)),
@@ -73,15 +73,15 @@ fn root(finished: &Finished, kept: Kept, clock: Clock) -> WrittenSpan {
         .text("rpc.system.name", "grpc")
         .text("rpc.method", finished.method)
         .text("rpc.response.status_code", status(&finished.outcome))
-        .text("podium.request.id", finished.request_id.clone())
-        .text("podium.caller", finished.caller.as_str().to_owned())
+        .text("podium.request.id", &finished.request_id)
+        .text("podium.caller", finished.caller.as_str())
         .count("podium.candidates", notes.candidates as u64)
         .count("podium.candidates.scored", notes.scored as u64)
         .count("podium.candidates.missing", notes.missing as u64)
         .text("podium.kept", kept.name());
     let span = span.with(notes.model.as_ref(), |span, id| {
         let span = span
-            .text("podium.model.name", id.name.to_string())
+            .text("podium.model.name", id.name.as_str())
             .count("podium.model.version", id.version.0);
         match notes.is_split {
             true => split(span, finished),
@@ -91,7 +91,7 @@ fn root(finished: &Finished, kept: Kept, clock: Clock) -> WrittenSpan {
     let span = carried
         .iter()
         .flat_map(|carried| &carried.baggage)
-        .fold(span, |span, (key, value)| span.text(format!("baggage.{key}"), value.clone()));
+        .fold(span, |span, (key, value)| span.text(format!("baggage.{key}"), value));
     let span = notes.degraded.iter().fold(span, |span, why| {
         let reason = [("podium.reason", why.name().into())];
         span.event("podium.degraded", finished.ended, &reason)

@@ -1,15 +1,15 @@
 //! The thread that writes spans and sends them, and has metrics sent: what it does gives way to requests.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, io, thread, time::Duration};
 
-use opentelemetry::KeyValue;
-use opentelemetry_proto::{
-    tonic::collector::{
-        metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
-    },
-    transform::trace::tonic::group_spans_by_resource_and_scope,
+use opentelemetry_proto::tonic::{
+    collector::metrics::v1::ExportMetricsServiceRequest,
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    resource::v1::Resource,
+    trace::v1::Span,
 };
-use opentelemetry_sdk::{Resource, trace::SpanData};
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
         otlp::{Collector, OtlpError, Signal},
         otlp_options::OtlpOptions,
         span_queue::{SpanQueue, SpanReceiver, Waiting},
+        wire_message::WireMessage,
+        written_span::Pen,
     },
 };
 
@@ -88,9 +90,10 @@ impl Exporting {
         let traces = match self.traces {
             None => None,
             Some((otlp, receiver)) => Some(SpanSending {
-                collector: Collector::new(otlp)?,
+                collector: Collector::new(otlp, Signal::Traces)?,
                 options: self.options.traces.clone(),
-                resource: resource.clone(),
+                resource: resource.encode_to_vec(),
+                scope: scope().encode_to_vec(),
                 receiver,
                 troubled: false,
             }),
@@ -98,7 +101,7 @@ impl Exporting {
         let metrics = match self.metrics {
             None => None,
             Some(otlp) => Some(MetricSending {
-                collector: Collector::new(otlp)?,
+                collector: Collector::new(otlp, Signal::Metrics)?,
                 interval: self.options.metrics.otlp_interval,
                 resource,
                 source: metrics,
@@ -139,25 +142,40 @@ impl Exporter {
 }
 
 /// Who speaks, as it stands in every message.
-fn resource(options: &TelemetryOptions) -> Arc<Resource> {
-    let own = options.resource_attributes.iter();
-    let own = own.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-    let instance = format!("{:032x}", rand::random::<u128>());
-    let first = [
-        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-        KeyValue::new("service.instance.id", instance),
-        KeyValue::new("telemetry.sdk.language", "rust"),
-        KeyValue::new("telemetry.sdk.name", "opentelemetry"),
-        KeyValue::new("process.pid", i64::from(std::process::id())),
-    ];
-    let builder = Resource::builder_empty().with_attributes(first).with_attributes(own);
-    Arc::new(builder.with_service_name(options.service_name.clone()).build())
+fn resource(options: &TelemetryOptions) -> Resource {
+    let pair = |(key, value): (&str, Value)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    };
+    let text = |text: &str| Value::StringValue(text.to_owned());
+    let mut all = BTreeMap::from([
+        ("service.version", text(env!("CARGO_PKG_VERSION"))),
+        ("service.instance.id", Value::StringValue(format!("{:032x}", rand::random::<u128>()))),
+        ("telemetry.sdk.language", text("rust")),
+        ("telemetry.sdk.name", text("opentelemetry")),
+        ("process.pid", Value::IntValue(std::process::id().into())),
+    ]);
+    all.extend(options.resource_attributes.iter().map(|(key, own)| (key.as_str(), text(own))));
+    all.insert("service.name", text(&options.service_name));
+    Resource { attributes: all.into_iter().map(pair).collect(), ..Resource::default() }
+}
+
+/// Who writes spans.
+fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
 }
 
 struct SpanSending {
     collector: Collector,
     options: TraceOptions,
-    resource: Arc<Resource>,
+    /// The bytes of the message that says who speaks, and of the one that says who writes.
+    resource: Vec<u8>,
+    scope: Vec<u8>,
     receiver: SpanReceiver,
     troubled: bool,
 }
@@ -186,38 +204,49 @@ impl SpanSending {
                 return;
             }
             let count = spans.len();
-            let message = ExportTraceServiceRequest {
-                resource_spans: group_spans_by_resource_and_scope(
-                    spans,
-                    &self.resource.as_ref().into(),
-                ),
-            };
-            let sent = self.collector.send(&Signal::Traces(message)).await;
+            let sent = self.collector.send(self.message(&spans).into()).await;
             self.receiver.note(count, sent.is_ok());
             tell_of_trouble("spans", &mut self.troubled, sent);
         }
     }
 
+    /// OTLP's message `ExportTraceServiceRequest`, of spans that are written.
+    fn message(&self, spans: &[Vec<u8>]) -> Vec<u8> {
+        let sum = spans.iter().map(|span| span.len() + 8).sum::<usize>();
+        let mut message =
+            WireMessage::with_capacity(sum + self.resource.len() + self.scope.len() + 32);
+        message.message(1, |of_resource| {
+            of_resource.bytes(1, &self.resource);
+            of_resource.message(2, |of_scope| {
+                of_scope.bytes(1, &self.scope);
+                spans.iter().for_each(|span| of_scope.bytes(2, span));
+            });
+        });
+        message.into_bytes()
+    }
+
     /// The spans of one message, as far as they are there; those of one story stay together.
-    fn written(&mut self) -> Vec<SpanData> {
-        let mut spans = Vec::new();
+    fn written(&mut self) -> Vec<Vec<u8>> {
+        let (mut spans, mut written) = (Vec::new(), Vec::new());
+        let pen = Pen::new(&self.options);
         while spans.len() < self.options.max_export_batch {
             match self.receiver.next() {
-                Some(Waiting::Span(span)) => spans.push(*span),
+                Some(Waiting::Span(mut span)) => {
+                    keep_within(&mut span, &self.options);
+                    spans.push(Span::from(*span).encode_to_vec());
+                }
                 Some(Waiting::Story(story)) => {
-                    let mut written = Vec::new();
-                    story.write(&mut written);
-                    spans.extend(written.into_iter().map(|span| span.into_data()));
+                    story.write(pen, &mut written);
+                    spans.extend(written.drain(..).map(|span| span.into_bytes()));
                 }
                 None => break,
             }
         }
-        spans.iter_mut().for_each(|span| keep_within(span, &self.options));
         spans
     }
 }
 
-/// Cuts a span down to the limits, and counts what it loses.
+/// Cuts a span that `tracing` recorded down to the limits, and counts what it loses.
 fn keep_within(span: &mut SpanData, options: &TraceOptions) {
     fn cut<T>(all: &mut Vec<T>, most: usize) -> u32 {
         let lost = all.len().saturating_sub(most);
@@ -242,7 +271,7 @@ fn keep_within(span: &mut SpanData, options: &TraceOptions) {
 struct MetricSending {
     collector: Collector,
     interval: Duration,
-    resource: Arc<Resource>,
+    resource: Resource,
     source: MetricSource,
     troubled: bool,
 }
@@ -256,20 +285,12 @@ impl MetricSending {
                 () = stop.cancelled() => {}
             }
             let mut message = (self.source)();
-            let attributes =
-                opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema::from(
-                    self.resource.as_ref(),
-                );
-            let told = opentelemetry_proto::tonic::resource::v1::Resource {
-                attributes: attributes.attributes.0,
-                ..Default::default()
-            };
             for metrics in &mut message.resource_metrics {
-                metrics.resource = Some(told.clone());
+                metrics.resource = Some(self.resource.clone());
             }
-            let signal = Signal::Metrics(message);
+            let message = message.encode_to_vec().into();
             tokio::select! {
-                sent = self.collector.send(&signal) => tell_of_trouble("metrics", &mut self.troubled, sent),
+                sent = self.collector.send(message) => tell_of_trouble("metrics", &mut self.troubled, sent),
                 () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
             }
         }

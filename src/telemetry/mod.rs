@@ -22,6 +22,7 @@ mod sampler;
 mod span_queue;
 mod swap_spans;
 mod trace_context;
+mod wire_message;
 mod words;
 mod written_span;
 
@@ -52,4 +53,4 @@ pub use span_queue::{SpanCounts, SpanQueue, Story};
 pub use swap_spans::SWAP_SPANS;
 pub use trace_context::TraceContext;
 pub use words::{Count, Words};
-pub use written_span::{Clock, Side, WrittenSpan};
+pub use written_span::{Pen, Side, WrittenSpan};

@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use opentelemetry_proto::tonic::collector::{
-    metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient},
-    trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
-};
-use prost::Message;
+use bytes::{Buf, BufMut, Bytes};
+use http::uri::PathAndQuery;
 use tonic::{
     Code, Request, Status,
-    codec::CompressionEncoding,
+    client::Grpc,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{Ascii, MetadataKey, MetadataValue},
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
@@ -53,13 +51,63 @@ pub enum OtlpError {
     },
 }
 
-/// A message to a collector.
-#[derive(Debug, Clone)]
+/// What a collector is told.
+#[derive(Debug, Clone, Copy)]
 pub enum Signal {
-    /// Spans.
-    Traces(ExportTraceServiceRequest),
-    /// Metrics.
-    Metrics(ExportMetricsServiceRequest),
+    /// Spans: messages of the type `ExportTraceServiceRequest`.
+    Traces,
+    /// Metrics: messages of the type `ExportMetricsServiceRequest`.
+    Metrics,
+}
+
+impl Signal {
+    /// The method that takes it by gRPC.
+    fn method(self) -> PathAndQuery {
+        PathAndQuery::from_static(match self {
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        })
+    }
+}
+
+/// Sends messages that are already written, and reads none of what is answered.
+#[derive(Debug, Clone, Copy)]
+struct Written;
+
+impl Codec for Written {
+    type Encode = Bytes;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Written {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(message.len());
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Written {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        buffer.advance(buffer.remaining());
+        Ok(Some(()))
+    }
 }
 
 /// What is sent beside each message by gRPC.
@@ -84,6 +132,7 @@ enum Attempt {
 /// A collector, for one kind of message.
 pub struct Collector {
     wire: Wire,
+    signal: Signal,
     options: OtlpOptions,
 }
 
@@ -92,26 +141,26 @@ impl Collector {
     ///
     /// # Errors
     /// [`OtlpError::Options`].
-    pub fn new(options: OtlpOptions) -> Result<Self, OtlpError> {
+    pub fn new(options: OtlpOptions, signal: Signal) -> Result<Self, OtlpError> {
         let wire = match options.protocol {
             OtlpProtocol::Grpc => Wire::Grpc(channel(&options)?, metadata(&options.headers)?),
             OtlpProtocol::HttpProtobuf => {
                 Wire::Http(client(&options)?, options.endpoint.clone(), headers(&options)?)
             }
         };
-        Ok(Self { wire, options })
+        Ok(Self { wire, signal, options })
     }
 
-    /// Sends a message; tries again, with growing pauses, for as long as a message may take.
+    /// Sends a message of its signal's type; tries again, with growing pauses, for as long as a message may take.
     ///
     /// # Errors
     /// [`OtlpError::Refused`] where trying again would not help, else [`OtlpError::Late`].
-    pub async fn send(&self, signal: &Signal) -> Result<(), OtlpError> {
+    pub async fn send(&self, message: Bytes) -> Result<(), OtlpError> {
         let (endpoint, timeout) = (self.options.endpoint.clone(), self.options.timeout);
         let until = tokio::time::Instant::now() + timeout;
         let (mut wait, mut cause) = (FIRST_WAIT, "no answer".to_owned());
         loop {
-            let attempt = tokio::time::timeout_at(until, self.attempt(signal)).await;
+            let attempt = tokio::time::timeout_at(until, self.attempt(&message)).await;
             match attempt {
                 Ok(Attempt::Taken) => return Ok(()),
                 Ok(Attempt::Never(cause)) => return Err(OtlpError::Refused { endpoint, cause }),
@@ -126,47 +175,38 @@ impl Collector {
         }
     }
 
-    async fn attempt(&self, signal: &Signal) -> Attempt {
+    async fn attempt(&self, message: &Bytes) -> Attempt {
         let zipped = self.options.compression == Compression::Gzip;
         match &self.wire {
-            Wire::Grpc(channel, metadata) => by_grpc(channel, metadata, zipped, signal).await,
+            Wire::Grpc(channel, metadata) => {
+                let mut request = Request::new(message.clone());
+                for (key, value) in metadata {
+                    request.metadata_mut().insert(key.clone(), value.clone());
+                }
+                by_grpc(channel, self.signal.method(), zipped, request).await
+            }
             Wire::Http(client, url, headers) => {
-                let body = match signal {
-                    Signal::Traces(message) => message.encode_to_vec(),
-                    Signal::Metrics(message) => message.encode_to_vec(),
-                };
-                by_http(client.post(url).headers(headers.clone()), body, zipped).await
+                by_http(client.post(url).headers(headers.clone()), message.clone(), zipped).await
             }
         }
     }
 }
 
-async fn by_grpc(channel: &Channel, metadata: &Metadata, zipped: bool, signal: &Signal) -> Attempt {
-    fn with<T>(message: T, metadata: &Metadata) -> Request<T> {
-        let mut request = Request::new(message);
-        for (key, value) in metadata {
-            request.metadata_mut().insert(key.clone(), value.clone());
-        }
-        request
-    }
-    let answered = match signal {
-        Signal::Traces(message) => {
-            let client = TraceServiceClient::new(channel.clone());
-            let mut client = match zipped {
-                true => client.send_compressed(CompressionEncoding::Gzip),
-                false => client,
-            };
-            client.export(with(message.clone(), metadata)).await.map(drop)
-        }
-        Signal::Metrics(message) => {
-            let client = MetricsServiceClient::new(channel.clone());
-            let mut client = match zipped {
-                true => client.send_compressed(CompressionEncoding::Gzip),
-                false => client,
-            };
-            client.export(with(message.clone(), metadata)).await.map(drop)
-        }
+async fn by_grpc(
+    channel: &Channel,
+    method: PathAndQuery,
+    zipped: bool,
+    request: Request<Bytes>,
+) -> Attempt {
+    let client = Grpc::new(channel.clone());
+    let mut client = match zipped {
+        true => client.send_compressed(CompressionEncoding::Gzip),
+        false => client,
     };
+    if let Err(cause) = client.ready().await {
+        return Attempt::NotNow(cause.to_string());
+    }
+    let answered = client.unary(request, method, Written).await.map(drop);
     match answered {
         Ok(()) => Attempt::Taken,
         Err(status) if is_worth_another(&status) => Attempt::NotNow(told(&status)),
@@ -189,10 +229,10 @@ fn is_worth_another(status: &Status) -> bool {
     }
 }
 
-async fn by_http(request: reqwest::RequestBuilder, body: Vec<u8>, zipped: bool) -> Attempt {
+async fn by_http(request: reqwest::RequestBuilder, body: Bytes, zipped: bool) -> Attempt {
     let (request, body) = match zipped {
         true => match gzip(&body) {
-            Ok(body) => (request.header("content-encoding", "gzip"), body),
+            Ok(body) => (request.header("content-encoding", "gzip"), body.into()),
             Err(cause) => return Attempt::Never(cause.to_string()),
         },
         false => (request, body),

@@ -9,12 +9,12 @@ use std::sync::{
 use opentelemetry_sdk::trace::SpanData;
 use tokio::sync::Notify;
 
-use crate::telemetry::written_span::WrittenSpan;
+use crate::telemetry::written_span::{Pen, WrittenSpan};
 
 /// Something that spans are written of, on the thread that sends them.
 pub trait Story: Send {
     /// Writes the spans.
-    fn write(self: Box<Self>, spans: &mut Vec<WrittenSpan>);
+    fn write(self: Box<Self>, pen: Pen, spans: &mut Vec<WrittenSpan>);
 }
 
 /// What waits to be sent.
@@ -141,7 +141,7 @@ mod tests {
     struct Nothing;
 
     impl Story for Nothing {
-        fn write(self: Box<Self>, _: &mut Vec<WrittenSpan>) {}
+        fn write(self: Box<Self>, _: Pen, _: &mut Vec<WrittenSpan>) {}
     }
 
     #[test]

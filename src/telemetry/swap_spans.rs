@@ -17,7 +17,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::telemetry::{span_queue::SpanQueue, written_span::SCOPE};
+use crate::telemetry::span_queue::SpanQueue;
 
 /// The target of the spans that are sent; those of other targets, such as libraries', are not recorded.
 pub const SWAP_SPANS: &str = "podium::swap";
@@ -64,7 +64,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn);
-    let tracer = provider.with_span_processor(Handing(way)).build().tracer(SCOPE);
+    let tracer = provider.with_span_processor(Handing(way)).build().tracer("podium");
     let layer = tracing_opentelemetry::layer().with_tracer(tracer);
     let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
     let filter = filter_fn(|metadata| {

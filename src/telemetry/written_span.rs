@@ -1,134 +1,210 @@
-//! A span that is written after the fact, from what was noted.
+//! A span that is written after the fact, from what was noted, right into the bytes that are sent.
 
 use std::{
     borrow::Cow,
-    time::{Instant, SystemTime},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use opentelemetry::{
-    InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId, Value,
-    trace::{Event, Link, SpanContext, SpanKind, Status, TraceState},
+use opentelemetry::trace::TraceState;
+
+use crate::telemetry::{
+    options::TraceOptions, trace_context::TraceContext, wire_message::WireMessage,
 };
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use crate::telemetry::trace_context::TraceContext;
+/// Bytes of most spans, at most.
+const USUAL: usize = 640;
 
-/// The name under which spans and metrics are told.
-pub(super) const SCOPE: &str = "podium";
+/// Fields of OTLP's messages `Span`, `Event`, `Link`, `Status`, `KeyValue` and `AnyValue`.
+///
+/// Source: `opentelemetry/proto/trace/v1/trace.proto` and `common/v1/common.proto`, version 1.
+mod field {
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START: u32 = 7;
+    pub(super) const END: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const DROPPED_ATTRIBUTES: u32 = 10;
+    pub(super) const EVENTS: u32 = 11;
+    pub(super) const DROPPED_EVENTS: u32 = 12;
+    pub(super) const LINKS: u32 = 13;
+    pub(super) const DROPPED_LINKS: u32 = 14;
+    pub(super) const STATUS: u32 = 15;
+    pub(super) const FLAGS: u32 = 16;
+    pub(super) const EVENT_TIME: u32 = 1;
+    pub(super) const EVENT_NAME: u32 = 2;
+    pub(super) const EVENT_ATTRIBUTES: u32 = 3;
+    pub(super) const LINK_ATTRIBUTES: u32 = 4;
+    pub(super) const LINK_FLAGS: u32 = 6;
+    pub(super) const STATUS_MESSAGE: u32 = 2;
+    pub(super) const STATUS_CODE: u32 = 3;
+    pub(super) const KEY: u32 = 1;
+    pub(super) const VALUE: u32 = 2;
+    pub(super) const TEXT: u32 = 1;
+    pub(super) const FLAG: u32 = 2;
+    pub(super) const COUNT: u32 = 3;
+    pub(super) const NUMBER: u32 = 4;
+}
 
-/// What a span stands for beside others' spans.
+/// The status code of a span that failed.
+const ERROR: u64 = 2;
+/// Whoever reads a span finds it, whether it was drawn or kept for what came of it; and whether its parent is remote is known.
+const SAMPLED: u32 = 0x101;
+/// The parent is remote.
+const REMOTE: u32 = 0x200;
+
+/// What a span stands for beside others' spans; numbered as OTLP numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Work of this process for itself.
-    Internal,
+    Internal = 1,
     /// A call that this process answers.
-    Server,
+    Server = 2,
     /// A call that this process makes.
-    Client,
+    Client = 3,
 }
 
-/// Turns this process's clock into the time of day.
+/// What spans are written with: this process's clock as the time of day, and how much a span may hold.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct Pen {
     now: Instant,
-    time: SystemTime,
+    unix_ns: u64,
+    max_attributes: u32,
+    max_attribute_length: usize,
+    max_events: u32,
+    max_links: u32,
 }
 
-impl Clock {
-    /// Both clocks as they stand.
-    pub fn now() -> Self {
-        Self { now: Instant::now(), time: SystemTime::now() }
-    }
-
-    fn time_of(&self, at: Instant) -> SystemTime {
-        match at.checked_duration_since(self.now) {
-            Some(ahead) => self.time + ahead,
-            None => self.time - self.now.duration_since(at),
+impl Pen {
+    /// Both clocks as they stand, and the limits of the options.
+    pub(super) fn new(options: &TraceOptions) -> Self {
+        let most = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        Self {
+            now: Instant::now(),
+            unix_ns: nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            max_attributes: most(options.max_attributes),
+            max_attribute_length: options.max_attribute_length,
+            max_events: most(options.max_events),
+            max_links: most(options.max_links),
         }
     }
+
+    fn time_of(&self, at: Instant) -> u64 {
+        match at.checked_duration_since(self.now) {
+            Some(ahead) => self.unix_ns.saturating_add(nanos(ahead)),
+            None => self.unix_ns.saturating_sub(nanos(self.now.duration_since(at))),
+        }
+    }
+}
+
+fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// How many there are, and how many had no room.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    all: u32,
+    dropped: u32,
+}
+
+impl Counted {
+    /// Counts one more; says whether there is room for it.
+    fn admits(&mut self, most: u32) -> bool {
+        let fits = self.all < most;
+        match fits {
+            true => self.all += 1,
+            false => self.dropped += 1,
+        }
+        fits
+    }
+}
+
+enum Value<'a> {
+    Text(&'a str),
+    Count(u64),
+    Number(f64),
+    Flag(bool),
 }
 
 /// A span that is written after the fact.
 #[derive(Debug)]
 pub struct WrittenSpan {
-    data: SpanData,
-    clock: Clock,
+    own: WireMessage,
+    pen: Pen,
+    side: Side,
+    flags: u32,
+    failed: Option<&'static str>,
+    attributes: Counted,
+    events: Counted,
+    links: Counted,
 }
 
 impl WrittenSpan {
     /// A span from one moment to another, at its place in its trace.
-    pub fn new(
-        name: impl Into<Cow<'static, str>>,
-        place: TraceContext,
-        (from, to): (Instant, Instant),
-        clock: Clock,
-    ) -> Self {
-        let data = SpanData {
-            span_context: context_of(place, TraceState::NONE, false),
-            parent_span_id: SpanId::from_bytes(place.parent_id.to_be_bytes()),
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            name: name.into(),
-            start_time: clock.time_of(from),
-            end_time: clock.time_of(to.max(from)),
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: scope(),
-        };
-        Self { data, clock }
+    pub fn new(name: &str, place: TraceContext, (from, to): (Instant, Instant), pen: Pen) -> Self {
+        let mut own = WireMessage::with_capacity(USUAL);
+        own.bytes(field::TRACE_ID, place.trace_id.to_be_bytes());
+        own.bytes(field::SPAN_ID, place.span_id.to_be_bytes());
+        if place.parent_id != 0 {
+            own.bytes(field::PARENT_SPAN_ID, place.parent_id.to_be_bytes());
+        }
+        own.bytes(field::NAME, name);
+        own.fixed64(field::START, pen.time_of(from));
+        own.fixed64(field::END, pen.time_of(to.max(from)));
+        let none = Counted::default();
+        let (attributes, events, links) = (none, none, none);
+        let (side, flags, failed) = (Side::Internal, SAMPLED, None);
+        Self { own, pen, side, flags, failed, attributes, events, links }
     }
 
     /// Says what it stands for beside others' spans.
-    pub fn side(mut self, side: Side) -> Self {
-        self.data.span_kind = match side {
-            Side::Internal => SpanKind::Internal,
-            Side::Server => SpanKind::Server,
-            Side::Client => SpanKind::Client,
-        };
-        self
+    pub fn side(self, side: Side) -> Self {
+        Self { side, ..self }
     }
 
     /// Says that its parent is a span of another process, whose `tracestate` it passes on.
     pub fn below_remote(mut self, trace_state: &str) -> Self {
-        self.data.parent_span_is_remote = true;
+        self.flags |= REMOTE;
         if let Ok(state) = trace_state.parse::<TraceState>() {
-            let own = &self.data.span_context;
-            let (trace, span, flags) = (own.trace_id(), own.span_id(), own.trace_flags());
-            self.data.span_context = SpanContext::new(trace, span, flags, false, state);
+            self.own.bytes(field::TRACE_STATE, state.header());
         }
         self
     }
 
-    fn set(mut self, key: Cow<'static, str>, value: Value) -> Self {
-        self.data.attributes.push(KeyValue::new(key, value));
+    fn set(mut self, key: &str, value: Value<'_>) -> Self {
+        if self.attributes.admits(self.pen.max_attributes) {
+            pair(&mut self.own, field::ATTRIBUTES, (key, value));
+        }
         self
     }
 
     /// Sets an attribute that is text.
-    pub fn text(
-        self,
-        key: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        self.set(key.into(), Value::String(value.into().into()))
+    pub fn text(self, key: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        let (most, text) = (self.pen.max_attribute_length, value.as_ref());
+        let text = match most > 0 && text.len() > most {
+            true => &text[..text.floor_char_boundary(most)],
+            false => text,
+        };
+        self.set(key.as_ref(), Value::Text(text))
     }
 
     /// Sets an attribute that is a whole number.
-    pub fn count(self, key: &'static str, value: u64) -> Self {
-        self.set(key.into(), Value::I64(i64::try_from(value).unwrap_or(i64::MAX)))
+    pub fn count(self, key: &str, value: u64) -> Self {
+        self.set(key, Value::Count(value))
     }
 
     /// Sets an attribute that is a number.
-    pub fn number(self, key: &'static str, value: f64) -> Self {
-        self.set(key.into(), Value::F64(value))
+    pub fn number(self, key: &str, value: f64) -> Self {
+        self.set(key, Value::Number(value))
     }
 
     /// Sets an attribute that is yes or no.
-    pub fn flag(self, key: &'static str, value: bool) -> Self {
-        self.set(key.into(), Value::Bool(value))
+    pub fn flag(self, key: &str, value: bool) -> Self {
+        self.set(key, Value::Flag(value))
     }
 
     /// Does something more where there is something.
@@ -142,50 +218,188 @@ impl WrittenSpan {
     /// Adds an event.
     pub fn event(
         mut self,
-        name: &'static str,
+        name: &str,
         at: Instant,
-        attributes: &[(&'static str, Cow<'static, str>)],
+        attributes: &[(&str, Cow<'static, str>)],
     ) -> Self {
-        let pairs = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
-        let event = Event::new(name, self.clock.time_of(at), pairs.collect(), 0);
-        self.data.events.events.push(event);
+        if self.events.admits(self.pen.max_events) {
+            let time = self.pen.time_of(at);
+            self.own.message(field::EVENTS, |event| {
+                event.fixed64(field::EVENT_TIME, time);
+                event.bytes(field::EVENT_NAME, name);
+                for (key, value) in attributes {
+                    pair(event, field::EVENT_ATTRIBUTES, (key, Value::Text(value)));
+                }
+            });
+        }
         self
     }
 
     /// Links it to another span, with numbers that say how they belong together.
-    pub fn link(mut self, to: TraceContext, numbers: &[(&'static str, u64)]) -> Self {
-        let number = |(key, value): &(&'static str, u64)| {
-            KeyValue::new(*key, i64::try_from(*value).unwrap_or(i64::MAX))
-        };
-        let attributes = numbers.iter().map(number).collect();
-        let context = context_of(to, TraceState::NONE, false);
-        self.data.links.links.push(Link::new(context, attributes, 0));
+    pub fn link(mut self, to: TraceContext, numbers: &[(&str, u64)]) -> Self {
+        if self.links.admits(self.pen.max_links) {
+            self.own.message(field::LINKS, |link| {
+                link.bytes(field::TRACE_ID, to.trace_id.to_be_bytes());
+                link.bytes(field::SPAN_ID, to.span_id.to_be_bytes());
+                for (key, value) in numbers {
+                    pair(link, field::LINK_ATTRIBUTES, (key, Value::Count(*value)));
+                }
+                link.fixed32(field::LINK_FLAGS, SAMPLED);
+            });
+        }
         self
     }
 
     /// Says that it failed, and of what.
-    pub fn failed(mut self, reason: &'static str) -> Self {
-        self.data.status = Status::error(reason);
-        self.text("error.type", reason)
+    pub fn failed(self, reason: &'static str) -> Self {
+        Self { failed: Some(reason), ..self }.text("error.type", reason)
     }
 
-    pub(super) fn into_data(self) -> SpanData {
-        self.data
+    /// The bytes of OTLP's message `Span`.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.own.varint(field::KIND, self.side as u64);
+        self.own.message(field::STATUS, |status| {
+            if let Some(reason) = self.failed {
+                status.bytes(field::STATUS_MESSAGE, reason);
+                status.varint(field::STATUS_CODE, ERROR);
+            }
+        });
+        self.own.fixed32(field::FLAGS, self.flags);
+        let dropped = [
+            (field::DROPPED_ATTRIBUTES, self.attributes.dropped),
+            (field::DROPPED_EVENTS, self.events.dropped),
+            (field::DROPPED_LINKS, self.links.dropped),
+        ];
+        for (field, count) in dropped.into_iter().filter(|(_, count)| *count > 0) {
+            self.own.varint(field, count.into());
+        }
+        self.own.into_bytes()
     }
 }
 
-/// Who writes spans.
-pub(super) fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build()
+/// Writes a key and its value.
+fn pair(message: &mut WireMessage, field: u32, (key, value): (&str, Value<'_>)) {
+    message.message(field, |pair| {
+        pair.bytes(field::KEY, key);
+        pair.message(field::VALUE, |any| match value {
+            Value::Text(text) => any.bytes(field::TEXT, text),
+            // A number that no signed one can hold counts as the largest that one can.
+            Value::Count(count) => any.varint(field::COUNT, count.min(i64::MAX as u64)),
+            Value::Number(number) => any.double(field::NUMBER, number),
+            Value::Flag(flag) => any.varint(field::FLAG, flag.into()),
+        });
+    });
 }
 
-fn context_of(place: TraceContext, state: TraceState, is_remote: bool) -> SpanContext {
-    SpanContext::new(
-        TraceId::from_bytes(place.trace_id.to_be_bytes()),
-        SpanId::from_bytes(place.span_id.to_be_bytes()),
-        // Whoever reads it finds it, whether it was drawn or kept for what came of it.
-        TraceFlags::SAMPLED,
-        is_remote,
-        state,
-    )
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use opentelemetry_proto::tonic::{
+        common::v1::{AnyValue, KeyValue, any_value::Value as Any},
+        trace::v1::{Span, Status, span},
+    };
+    use prost::Message;
+
+    use super::*;
+
+    fn place() -> TraceContext {
+        TraceContext { trace_id: 7, span_id: 8, parent_id: 9, is_sampled: false }
+    }
+
+    fn attribute(key: &str, value: Any) -> KeyValue {
+        let value = Some(AnyValue { value: Some(value) });
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    }
+
+    fn text(text: &str) -> Any {
+        Any::StringValue(text.to_owned())
+    }
+
+    fn read(span: WrittenSpan) -> Span {
+        Span::decode(span.into_bytes().as_slice()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn what_is_written_is_what_a_collector_reads() {
+        let pen = Pen::new(&TraceOptions::default());
+        let (from, to) = (pen.now - Duration::from_millis(5), pen.now + Duration::from_nanos(3));
+        let told = [("podium.reason", "CALLER_LEFT".into())];
+        let other = TraceContext { trace_id: 1 << 100, span_id: 1 << 60, ..place() };
+        let span = WrittenSpan::new("Rank", place(), (from, to), pen)
+            .side(Side::Server)
+            .below_remote("vendor=1")
+            .text("text", "Grüße".repeat(40))
+            .count("count", u64::MAX)
+            .number("number", -0.25)
+            .flag("flag", false)
+            .event("podium.error", to, &told)
+            .link(other, &[("rows", 4)])
+            .failed("CALLER_LEFT");
+        let wanted = Span {
+            trace_id: 7_u128.to_be_bytes().to_vec(),
+            span_id: 8_u64.to_be_bytes().to_vec(),
+            parent_span_id: 9_u64.to_be_bytes().to_vec(),
+            trace_state: "vendor=1".to_owned(),
+            flags: 0x301,
+            name: "Rank".to_owned(),
+            kind: span::SpanKind::Server.into(),
+            start_time_unix_nano: pen.unix_ns - 5_000_000,
+            end_time_unix_nano: pen.unix_ns + 3,
+            attributes: vec![
+                attribute("text", text(&"Grüße".repeat(40))),
+                attribute("count", Any::IntValue(i64::MAX)),
+                attribute("number", Any::DoubleValue(-0.25)),
+                attribute("flag", Any::BoolValue(false)),
+                attribute("error.type", text("CALLER_LEFT")),
+            ],
+            events: vec![span::Event {
+                time_unix_nano: pen.unix_ns + 3,
+                name: "podium.error".to_owned(),
+                attributes: vec![attribute("podium.reason", text("CALLER_LEFT"))],
+                dropped_attributes_count: 0,
+            }],
+            links: vec![span::Link {
+                trace_id: (1_u128 << 100).to_be_bytes().to_vec(),
+                span_id: (1_u64 << 60).to_be_bytes().to_vec(),
+                attributes: vec![attribute("rows", Any::IntValue(4))],
+                flags: 0x101,
+                ..span::Link::default()
+            }],
+            status: Some(Status { message: "CALLER_LEFT".to_owned(), code: 2 }),
+            ..Span::default()
+        };
+        assert_eq!(read(span), wanted);
+        let alone = TraceContext { parent_id: 0, ..place() };
+        let root = read(WrittenSpan::new("batch", alone, (to, from), pen));
+        assert_eq!((root.kind, root.flags, root.status), (1, 0x101, Some(Status::default())));
+        assert!(root.parent_span_id.is_empty());
+        assert_eq!(root.end_time_unix_nano, root.start_time_unix_nano, "it ends no sooner");
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let options = TraceOptions {
+            max_attributes: 2,
+            max_attribute_length: 3,
+            max_events: 1,
+            max_links: 0,
+            ..TraceOptions::default()
+        };
+        let pen = Pen::new(&options);
+        let span = WrittenSpan::new("Rank", place(), (pen.now, pen.now), pen)
+            .text("cut", "aßb")
+            .text("between", "abß")
+            .count("dropped", 1)
+            .event("first", pen.now, &[])
+            .event("second", pen.now, &[])
+            .link(place(), &[]);
+        let span = read(span);
+        let kept = [attribute("cut", text("aß")), attribute("between", text("ab"))];
+        assert_eq!(span.attributes, kept);
+        assert_eq!((span.events.len(), span.links.len()), (1, 0));
+        let dropped =
+            [span.dropped_attributes_count, span.dropped_events_count, span.dropped_links_count];
+        assert_eq!(dropped, [1, 1, 1]);
+    }
 }

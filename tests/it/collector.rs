@@ -79,6 +79,14 @@ impl Collector {
         Self { url: format!("http://127.0.0.1:{port}"), got }
     }
 
+    /// Settings of a server that sends it its spans soon, and more settings.
+    pub fn settings(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        let endpoint = ("TELEMETRY__OTLP_ENDPOINT", self.url.as_str());
+        let soon = ("TELEMETRY__TRACES__SCHEDULE_DELAY", "50ms");
+        let all = [endpoint, soon].into_iter().chain(more.iter().copied());
+        all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     /// Takes so long for each message from now on.
     pub fn be_slow(&self, delay: Duration) {
         self.got.delay_ms.store(delay.as_millis() as u64, Ordering::SeqCst);
@@ -149,10 +157,15 @@ impl Seen {
         text.parse().unwrap_or_else(|_| panic!("{} has {key} = `{text}`", self.0.name))
     }
 
+    /// The attributes of each of its events of that name.
+    pub fn events(&self, name: &str) -> Vec<BTreeMap<String, String>> {
+        let events = self.0.events.iter().filter(|told| told.name == name);
+        events.map(|told| texts(&told.attributes)).collect()
+    }
+
     /// The reasons of its events of that name.
     pub fn reasons(&self, event: &str) -> Vec<String> {
-        let events = self.0.events.iter().filter(|told| told.name == event);
-        events.map(|told| texts(&told.attributes)["podium.reason"].clone()).collect()
+        self.events(event).iter().map(|told| told["podium.reason"].clone()).collect()
     }
 
     /// How long it went on.

@@ -33,6 +33,7 @@ mod valkey;
 // What is told of requests.
 mod collector;
 mod slow_causes;
+mod swap_traces;
 mod traces;
 mod tracing_doc;
 

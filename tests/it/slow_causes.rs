@@ -32,13 +32,6 @@ const DEADLINE: Duration = Duration::from_secs(50);
 /// How often a scene is played until requests met in a batch.
 const ATTEMPTS: u128 = 20;
 
-fn settings(collector: &Collector, more: &[(&str, &str)]) -> Vec<(String, String)> {
-    let endpoint = ("TELEMETRY__OTLP_ENDPOINT", collector.url.as_str());
-    let soon = ("TELEMETRY__TRACES__SCHEDULE_DELAY", "50ms");
-    let all = [endpoint, soon].into_iter().chain(more.iter().copied());
-    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
 /// One instance of the ranker whose cost grows with the square of its texts' length.
 async fn long_texts(collector: &Collector, more: &[(&str, &str)]) -> Replica {
     let general = [
@@ -48,7 +41,7 @@ async fn long_texts(collector: &Collector, more: &[(&str, &str)]) -> Replica {
         ("SERVER__MAX_DEADLINE", "60s"),
     ];
     let all: Vec<(&str, &str)> = general.into_iter().chain(more.iter().copied()).collect();
-    Replica::of_models(&fixture::long_models(), &settings(collector, &all)).await
+    Replica::of_models(&fixture::long_models(), &collector.settings(&all)).await
 }
 
 /// The first so many items of a kind: texts of 12 tokens are `short`, of 400 `middle`, of 4,000 `long`.
@@ -130,7 +123,7 @@ async fn a_user_store_that_answers_late() {
         ("USERS__REDIS__READ_TIMEOUT", "2s"),
         ("USERS__REDIS__LOCAL_BYTES", "0"),
     ];
-    let server = Replica::configured(&settings(&collector, &more)).await;
+    let server = Replica::configured(&collector.settings(&more)).await;
     let shopper = Shopper::new("user-1", 1, &server).await;
     shopper.act_until(3, &server).await;
     eventually("the embedding is stored", Duration::from_secs(20), async || {

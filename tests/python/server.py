@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -24,12 +26,22 @@ TEST_CACHE = ROOT / "target" / "test-cache"
 START_SECONDS = 120.0
 
 
+# Ports to try, below those that the kernel gives to outgoing connections; each worker of the tests has some of its own.
+PORTS_OF_A_WORKER = 2_000
+FIRST_PORT = 12_000 + PORTS_OF_A_WORKER * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 9)
+_next_port = itertools.count(os.getpid() % 60 * 30)
+
+
 def free_port() -> int:
-    """Returns a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Returns a port that nobody listens on; each answer is another one."""
+    for step in itertools.islice(_next_port, PORTS_OF_A_WORKER):
+        port = FIRST_PORT + step % PORTS_OF_A_WORKER
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError(f"no port is free from {FIRST_PORT} on")
 
 
 def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
