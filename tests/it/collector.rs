@@ -26,7 +26,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::Link},
 };
 use prost::Message;
-use tonic::{Request, Response, Status, codec::CompressionEncoding, metadata::MetadataMap};
+use tonic::{Request, Response, Status, codec::CompressionEncoding};
 
 use crate::{patience::eventually, ports::free_port};
 
@@ -236,6 +236,38 @@ impl Got {
         }
     }
 
+    /// A message that came by gRPC.
+    async fn by_grpc<M, A: Default>(
+        &self,
+        request: Request<M>,
+        keep: fn(&Self, M),
+    ) -> Result<Response<A>, Status> {
+        let key = request.metadata().get("x-key").and_then(|value| value.to_str().ok());
+        if !self.admits(key).await {
+            return Err(Status::permission_denied("a test wants it so"));
+        }
+        keep(self, request.into_inner());
+        Ok(Response::new(A::default()))
+    }
+
+    /// A message that came by HTTP.
+    async fn by_http<M: Message + Default>(
+        &self,
+        (headers, body): (HeaderMap, Bytes),
+        keep: fn(&Self, M),
+    ) -> StatusCode {
+        if !self.admits(headers.get("x-key").and_then(|value| value.to_str().ok())).await {
+            return StatusCode::FORBIDDEN;
+        }
+        match M::decode(unzipped(&headers, body).as_slice()) {
+            Ok(message) => {
+                keep(self, message);
+                StatusCode::OK
+            }
+            Err(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
     fn keep_spans(&self, message: ExportTraceServiceRequest) {
         for one in message.resource_spans {
             self.resources.lock().unwrap().extend(one.resource);
@@ -252,21 +284,13 @@ impl Got {
 #[derive(Clone)]
 struct Receiver(Arc<Got>);
 
-fn key_of(metadata: &MetadataMap) -> Option<String> {
-    metadata.get("x-key").and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
 #[tonic::async_trait]
 impl TraceService for Receiver {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        if !self.0.admits(key_of(request.metadata()).as_deref()).await {
-            return Err(Status::permission_denied("a test wants it so"));
-        }
-        self.0.keep_spans(request.into_inner());
-        Ok(Response::new(Default::default()))
+        self.0.by_grpc(request, Got::keep_spans).await
     }
 }
 
@@ -276,38 +300,16 @@ impl MetricsService for Receiver {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        if !self.0.admits(key_of(request.metadata()).as_deref()).await {
-            return Err(Status::permission_denied("a test wants it so"));
-        }
-        self.0.keep_metrics(request.into_inner());
-        Ok(Response::new(Default::default()))
+        self.0.by_grpc(request, Got::keep_metrics).await
     }
 }
 
 async fn take_traces(State(got): State<Arc<Got>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    if !got.admits(headers.get("x-key").and_then(|value| value.to_str().ok())).await {
-        return StatusCode::FORBIDDEN;
-    }
-    match ExportTraceServiceRequest::decode(unzipped(&headers, body).as_slice()) {
-        Ok(message) => {
-            got.keep_spans(message);
-            StatusCode::OK
-        }
-        Err(_) => StatusCode::BAD_REQUEST,
-    }
+    got.by_http((headers, body), Got::keep_spans).await
 }
 
 async fn take_metrics(State(got): State<Arc<Got>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    if !got.admits(headers.get("x-key").and_then(|value| value.to_str().ok())).await {
-        return StatusCode::FORBIDDEN;
-    }
-    match ExportMetricsServiceRequest::decode(unzipped(&headers, body).as_slice()) {
-        Ok(message) => {
-            got.keep_metrics(message);
-            StatusCode::OK
-        }
-        Err(_) => StatusCode::BAD_REQUEST,
-    }
+    got.by_http((headers, body), Got::keep_metrics).await
 }
 
 fn unzipped(headers: &HeaderMap, body: Bytes) -> Vec<u8> {

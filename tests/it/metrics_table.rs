@@ -4,7 +4,8 @@
 
 use std::{fs, path::Path};
 
-use podium::telemetry::metrics::ALL;
+use podium::{observing::METHODS, telemetry::metrics::ALL, transport::pb};
+use prost_reflect::DescriptorPool;
 
 const BEGIN: &str = "<!-- metrics: begin -->\n";
 const END: &str = "<!-- metrics: end -->\n";
@@ -35,4 +36,18 @@ fn every_metric_is_documented() {
         documented, table,
         "write it: PODIUM_WRITE_TABLES=1 cargo test --test it metrics_table"
     );
+}
+
+#[test]
+fn every_method_is_counted_by_its_name() {
+    let pool = DescriptorPool::decode(pb::DESCRIPTORS).unwrap();
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let own: Vec<String> = methods
+        .map(|method| format!("{}/{}", method.parent_service().full_name(), method.name()))
+        .collect();
+    let missing: Vec<_> = own.iter().filter(|name| !METHODS.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "observing::METHODS lacks {missing:?}");
+    let foreign = METHODS.iter().filter(|name| !name.starts_with("grpc."));
+    let gone: Vec<_> = foreign.filter(|name| !own.iter().any(|known| known == *name)).collect();
+    assert!(gone.is_empty(), "observing::METHODS has what there is no method of: {gone:?}");
 }
