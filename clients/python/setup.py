@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import generate
 
 
-class Build(build_py):
+class Build(build_py):  # type: ignore[misc]
     """Generates the protobuf modules first."""
 
     def run(self) -> None:
@@ -25,7 +25,7 @@ class Build(build_py):
         super().run()
 
 
-class SourceDistribution(sdist):
+class SourceDistribution(sdist):  # type: ignore[misc]
     """Carries the protos, so that it can be built where there is no repository."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:

@@ -19,7 +19,7 @@ class RetryPolicy:
 
     attempts: int = 4
     """How often a call is tried at most, the first time included; 1: never again."""
-    first_backoff: float = 0.025
+    first_backoff: float = 0.05
     """Seconds that the first pause may last where the server does not say; the next ones twice as long each."""
     max_backoff: float = 1.0
     """Seconds that no such pause exceeds."""
