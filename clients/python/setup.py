@@ -1,4 +1,4 @@
-"""Builds the package: its protobuf modules are generated on the way, and a source distribution carries the protos."""
+"""Builds the package: its protobuf modules are generated first, and a source distribution carries the protos."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from importlib import metadata
 from pathlib import Path
 
 from setuptools import setup
-from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import generate
-
-
-class Build(build_py):  # type: ignore[misc]
-    """Generates the protobuf modules first."""
-
-    def run(self) -> None:
-        """Generates, and builds."""
-        generate.generate()
-        super().run()
 
 
 class SourceDistribution(sdist):  # type: ignore[misc]
@@ -40,4 +30,5 @@ def dependencies() -> list[str]:
     return ["googleapis-common-protos", *(one for one in tools if one.startswith(("grpcio", "protobuf")))]
 
 
-setup(cmdclass={"build_py": Build, "sdist": SourceDistribution}, install_requires=dependencies())
+generate.generate()
+setup(cmdclass={"sdist": SourceDistribution}, install_requires=dependencies())

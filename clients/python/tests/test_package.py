@@ -1,31 +1,43 @@
-"""The package builds from a source distribution alone, and holds what it needs."""
+"""The package builds from a clone and from a source distribution alone, and holds what it needs."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent
-BUILD = "from setuptools import build_meta; import sys; build_meta.{}(sys.argv[1])"
+from server import ROOT
+
+MADE = shutil.ignore_patterns("_pb", "*.egg-info", "build", "__pycache__")
+BUILD = """
+import sys
+from setuptools import build_meta
+getattr(build_meta, f"get_requires_for_build_{sys.argv[1]}")()
+getattr(build_meta, f"build_{sys.argv[1]}")(sys.argv[2])
+"""
 
 
 def build(kind: str, folder: Path, into: Path) -> None:
-    """Builds one kind of distribution of what is in a folder."""
-    command = [sys.executable, "-c", BUILD.format(f"build_{kind}"), str(into)]
+    """Builds one kind of distribution of what is in a folder, as pip does."""
+    command = [sys.executable, "-c", BUILD, kind, str(into)]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
 
 
 def test_a_wheel_is_built_from_a_source_distribution(tmp_path: Path) -> None:
-    build("sdist", PACKAGE, tmp_path)
+    clone = tmp_path / "clone" / "clients" / "python"
+    shutil.copytree(ROOT / "clients" / "python", clone, ignore=MADE)
+    shutil.copytree(ROOT / "proto", tmp_path / "clone" / "proto")
+    build("sdist", clone, tmp_path)
     with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as packed:
         names = [name.split("/", 1)[-1] for name in packed.getnames()]
         packed.extractall(tmp_path / "unpacked", filter="data")
     assert "proto/podium/v1/rank.proto" in names
     assert not [name for name in names if "_pb/" in name]
+
     (folder,) = (tmp_path / "unpacked").iterdir()
     build("wheel", folder, tmp_path)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
@@ -37,6 +49,7 @@ def test_a_wheel_is_built_from_a_source_distribution(tmp_path: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in held} == {"podium_client"}
     for needed in ("grpcio>=", "protobuf", "googleapis-common-protos", 'opentelemetry-api; extra == "otel"'):
         assert f"Requires-Dist: {needed}" in metadata, metadata
+
     program = "import podium_client; print(podium_client.__file__)"
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")},
