@@ -15,8 +15,9 @@ MADE = shutil.ignore_patterns("_pb", "*.egg-info", "build", "__pycache__")
 BUILD = """
 import sys
 from setuptools import build_meta
-getattr(build_meta, f"get_requires_for_build_{sys.argv[1]}")()
-getattr(build_meta, f"build_{sys.argv[1]}")(sys.argv[2])
+kind, into = sys.argv[1:]
+getattr(build_meta, f"get_requires_for_build_{kind}")()
+getattr(build_meta, f"build_{kind}")(into)
 """
 
 

@@ -68,6 +68,14 @@ def rounds_for(client: Client, seconds: float) -> int:
     return int(rounds * seconds / took)
 
 
+def until(happened: Callable[[], bool]) -> None:
+    """Waits until something has happened."""
+    give_up = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
 def gist(ranking: Ranking) -> Any:
     """Returns what does not change from one call to the next."""
     scores = [(item.id, item.index, item.rank, item.score, item.outputs) for item in ranking.items]
@@ -138,7 +146,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(server: Server, client:
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded) as caught:
             call()
-        assert 0.2 < time.monotonic() - started < 1.2
+        assert 0.2 < time.monotonic() - started < 1.7
         assert caught.value.attempts == 1
 
 
@@ -288,16 +296,13 @@ def test_calls_go_on_while_a_server_is_replaced(log: Path, tmp_path: Path) -> No
 
         asking = threading.Thread(target=ask)
         asking.start()
-        time.sleep(0.2)
+        until(lambda: bool(answers))
         first.terminate()
         assert first.wait() == 0, first.output()
         before = len(answers)
         with Server(tmp_path / "models", log, port=first.port):
-            give_up = time.monotonic() + 10
-            while len(answers) < before + 20 and time.monotonic() < give_up and asking.is_alive():
-                time.sleep(0.02)
+            until(lambda: len(answers) >= before + 20 or not asking.is_alive())
             stopped.set()
             asking.join()
         client.close()
-    assert before > 0
     assert len(answers) >= before + 20

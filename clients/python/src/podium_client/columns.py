@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias
 
 from podium_client._pb import rank_pb2
 
 
-@runtime_checkable
 class Array(Protocol):
     """What numpy's arrays, pandas' series and torch's tensors have in common."""
 
@@ -24,7 +23,7 @@ Value: TypeAlias = float | str | Numbers
 
 def plain(name: str, values: Any) -> list[Any]:
     """Returns the values as a list of Python's own."""
-    found = values.tolist() if isinstance(values, Array) else values
+    found = _own(values)
     if not isinstance(found, Sequence) or isinstance(found, str | bytes):
         raise TypeError(f"{name} is {_kind(found)}; give a list or an array")
     return list(found)
@@ -63,15 +62,14 @@ def column(name: str, values: Values) -> rank_pb2.Column:
 
 def single(name: str, value: Value) -> rank_pb2.Column:
     """Returns a column with that one value."""
-    values: Any = [value.tolist() if isinstance(value, Array) else value]
-    return column(name, values)
+    return column(name, [_own(value)])
 
 
 def flat(name: str, values: Any) -> tuple[list[float], list[int]]:
     """Returns the numbers of nested lists or of an array in row-major order, and the shape."""
     found = plain(name, values)
-    if not found or all(isinstance(value, Real) for value in found):
-        return [float(value) for value in found], [len(found)]
+    if all(issubclass(kind, Real) for kind in set(map(type, found))):
+        return list(map(float, found)), [len(found)]
     rows = [flat(f"{name}[{at}]", row) for at, row in enumerate(found)]
     shape = rows[0][1]
     for at, (_, other) in enumerate(rows):
@@ -85,6 +83,10 @@ def _vectors(name: str, rows: list[Any]) -> rank_pb2.VectorColumn:
     if len(shape) != 2:
         raise ValueError(f"{name} has {len(shape)} dimensions; a column has one value or one vector a row")
     return rank_pb2.VectorColumn(dim=shape[1], values=numbers)
+
+
+def _own(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _kind(value: Any) -> str:
