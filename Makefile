@@ -43,4 +43,4 @@ bench-models: ## Write the models that benchmarks measure with into target/bench
 	@scripts/bench-models
 
 clean: ## Remove what was built and fetched: target, .venv, models/.venv, .onnxruntime.
-	@rm -rf target .venv models/.venv .onnxruntime scripts/proto-lint/node_modules
+	@rm -rf target .venv models/.venv .onnxruntime scripts/proto-lint/node_modules clients/python/src/podium_client/_pb

@@ -65,9 +65,11 @@ def podium(
 class Server:
     """One running server; a context manager that kills what is left of it."""
 
-    def __init__(self, models: Path | str, log: Path, settings: dict[str, str] | None = None) -> None:
-        """Starts the server and waits until it serves."""
-        self.port = free_port()
+    def __init__(
+        self, models: Path | str, log: Path, settings: dict[str, str] | None = None, port: int | None = None
+    ) -> None:
+        """Starts the server, on a free port unless one is named, and waits until it serves."""
+        self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.admin_port = free_port()
         self.log = log
