@@ -14,6 +14,7 @@ mod rank;
 mod replay;
 mod serve;
 mod settings;
+mod shell;
 mod signals;
 mod span;
 mod telemetry;
@@ -24,13 +25,16 @@ mod users;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use config_args::ConfigArgs;
 
+const EXIT_STATUS: &str = "Exit status: 0 when all is well; 1 when something failed, which standard error says with what to do about it; \
+2 when the command line is wrong. Standard output has the answer and nothing else; colours and progress appear on a terminal only.";
+
 /// Ranking server for online shops: in what order should this shopper see these candidates?
 #[derive(Debug, Parser)]
-#[command(name = "podium", version, arg_required_else_help = true)]
+#[command(name = "podium", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,6 +64,10 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Measure a server, beside raw ONNX Runtime on the same rows
     Bench(bench::BenchArgs),
+    /// Print what a shell needs to complete this program's commands and flags
+    Completion(shell::CompletionArgs),
+    /// Print the man page, or write one for each command
+    Man(shell::ManArgs),
     /// Try a version in this process, which the server starts for that
     #[command(hide = true)]
     Trial(trial::TrialArgs),
@@ -79,6 +87,8 @@ pub fn run() -> ExitCode {
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completion(args) => shell::complete(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
         Command::Trial(args) => trial::run(&args),
     };
     match result {

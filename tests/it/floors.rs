@@ -31,7 +31,7 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Third-party crates that live in these modules only.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("ort", &["runtime"]),
     ("tonic", &["transport", "cli", "telemetry"]),
     ("prost", &["transport", "cli", "telemetry"]),
@@ -47,6 +47,8 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("object_store", &["repository"]),
     ("toml_edit", &["repository"]),
     ("clap", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("parquet", &["cli"]),
     ("tokenizers", &["ranking"]),
 ];
