@@ -213,15 +213,15 @@ impl<'a> Fitting<'a> {
             self.add(format_args!("inputs"), wrong);
         }
         let Some(users) = users else { return };
-        let (most, why) = match by_rows(self.manifest) {
-            false => (bounds.users, "max_batch_rows"),
-            true if reads_one_user(self.manifest) => {
-                (1, "the number of users, as the model has no user index,")
-            }
+        let (most, limit) = match by_rows(self.manifest) {
             true => (bounds.candidates, "max_candidates"),
+            false => (bounds.users, "max_batch_rows"),
         };
-        if users > most {
-            self.add(format_args!("inputs"), format!("has {users} users, and {why} is {most}"));
+        if by_rows(self.manifest) && reads_one_user(self.manifest) && users > 1 {
+            let wrong = format!("has {users} users; the model has no user index, and takes one");
+            self.add(format_args!("inputs"), wrong);
+        } else if users > most {
+            self.add(format_args!("inputs"), format!("has {users} users, and {limit} is {most}"));
         }
     }
 
@@ -398,8 +398,7 @@ mod tests {
             ],
         );
         let two = vec![f32s("hour", &[2]), f32s("price", &[2])];
-        let why =
-            "inputs: has 2 users, and the number of users, as the model has no user index, is 1";
+        let why = "inputs: has 2 users; the model has no user index, and takes one";
         assert_eq!(told(("role = \"ranker\"", ONE_USER), two), [why]);
         let history = |users, length| {
             vec![

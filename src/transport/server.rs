@@ -277,7 +277,8 @@ impl Server {
         };
         let largest = limits.max_message_bytes;
         let repository = Repository::At(self.options.admin_listen.to_string());
-        let inference = inference_server(&rank, repository);
+        let lives = Arc::clone(&self.parts.lives);
+        let inference = inference_server(&rank, (lives, repository));
         let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
@@ -316,7 +317,8 @@ impl Server {
             onnxruntime_build: parts.onnxruntime_build.as_str().into(),
             listen: self.options.listen.to_string().into(),
         };
-        let inference = inference_server(&rank, Repository::Here(models.clone()));
+        let repository = Repository::Here(models.clone());
+        let inference = inference_server(&rank, (Arc::clone(&parts.lives), repository));
         let pages = admin::pages(reporting, rank, self.options.admin_hosts.clone());
         let pages = pages.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
@@ -353,11 +355,11 @@ impl Server {
 /// What answers who asks by tensors, and about the repository.
 fn inference_server(
     rank: &RankApi,
-    repository: Repository,
+    (lives, repository): (Arc<Lives>, Repository),
 ) -> GrpcInferenceServiceServer<InferenceApi> {
     let RankApi { engine, limits, flow, observer } = rank.clone();
     let largest = limits.max_message_bytes;
-    let api = InferenceApi { engine, limits, flow, observer, repository };
+    let api = InferenceApi { engine, limits, flow, observer, lives, repository };
     GrpcInferenceServiceServer::new(api).max_decoding_message_size(largest)
 }
 

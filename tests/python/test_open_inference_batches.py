@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from client import Client
@@ -35,23 +37,28 @@ def request(count: int) -> dict[str, Any]:
     }
 
 
-def test_a_rank_and_runs_by_tensors_share_a_batch(alone: Server) -> None:
+def occupied(client: Client, seconds: float) -> list[Any]:
+    """Has slow runs take every turn on the device, each for about so long; returns their calls."""
+    rounds = rounds_for(client, seconds)
+    calls = [client.rank_later(**slow(rounds)) for _ in range(2 * (os.cpu_count() or 1))]
+    time.sleep(0.2)
+    return calls
+
+
+def test_a_rank_and_runs_by_tensors_share_a_batch(server: Server, client: Client) -> None:
     """While the device is busy, one Rank and twelve runs by tensors wait; the Rank's batch then has others in it."""
-    client = Client(alone.address)
-    rounds = rounds_for(client, 1.0)
     before = client.run_counters("tiny-ranker")
-    with connected(alone.port) as caller:
-        busy = [client.rank_later(**slow(rounds)) for _ in range(8)]
-        time.sleep(0.2)
+    with connected(server.port) as caller:
+        busy = occupied(client, 1.0)
+        ranked = client.rank_later(**request(3))
         callback, answers = collected()
         for number in range(12):
             tensors = inputs_of(tiny(2, 1 + number % 2, seed=number))
             caller.async_infer("tiny-ranker", tensors, callback, request_id=str(number))
-        ranked = client.rank(**request(3))
         results = [answers.get(timeout=20) for _ in range(12)]
         for call in busy:
             call.result()
-    assert ranked.timings.batch.requests > 1, "the only Rank of this model ran by itself"
+    assert ranked.result().timings.batch.requests > 1, "the only Rank of this model ran by itself"
     for result, error in results:
         assert error is None
         number = int(result.get_response().id)
@@ -59,7 +66,35 @@ def test_a_rank_and_runs_by_tensors_share_a_batch(alone: Server) -> None:
     after = client.run_counters("tiny-ranker")
     assert after.rows - before.rows == 3 + 12 * 2
     assert after.batches - before.batches < 13
-    client.close()
+
+
+def history(users: int, length: int, seed: int) -> dict[str, Any]:
+    """Returns made-up inputs of the tiny encoder, shorter histories padded."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, length + 1, users)
+    lengths[0] = length
+    mask = (np.arange(length) < lengths[:, None]).astype(np.float32)
+    items = random.integers(2, 52, (users, length)) * mask.astype(np.int64)
+    return {"item": items, "gap": random.uniform(0, 3, (users, length)).astype(np.float32) * mask, "mask": mask}
+
+
+def test_users_of_several_requests_share_a_run(server: Server, client: Client) -> None:
+    made = [history(1 + number % 3, 1 + number % 7, number) for number in range(20)]
+    before = client.run_counters("tiny-encoder")
+    with connected(server.port) as caller:
+        busy = occupied(client, 0.7)
+        callback, answers = collected()
+        for number, tensors in enumerate(made):
+            caller.async_infer("tiny-encoder", inputs_of(tensors), callback, request_id=str(number))
+        for _ in made:
+            result, error = answers.get(timeout=20)
+            assert error is None
+            check(outputs_of(result), expected("tiny-encoder", made[int(result.get_response().id)]))
+        for call in busy:
+            call.result()
+    after = client.run_counters("tiny-encoder")
+    assert after.rows - before.rows == sum(len(tensors["item"]) for tensors in made)
+    assert after.batches - before.batches < len(made)
 
 
 def test_what_is_urgent_goes_first(alone: Server) -> None:
@@ -85,6 +120,8 @@ def test_what_is_urgent_goes_first(alone: Server) -> None:
 def test_statistics_tell_what_was_counted(alone: Server) -> None:
     client = Client(alone.address)
     with connected(alone.port) as caller:
+        tried = caller.get_inference_statistics("tiny-ranker", "1").model_stats[0]  # what its rehearsal has run
+        assert not tried.inference_stats.success.count
         for number in range(5):
             caller.infer("tiny-ranker", inputs_of(tiny(4, seed=number)), "1")
         for _ in range(2):
@@ -100,7 +137,8 @@ def test_statistics_tell_what_was_counted(alone: Server) -> None:
     assert own[0] == told["tiny-ranker", "1"]
     counters = [info.run_counters for info in client.info().models if (info.name, info.version) == ("tiny-ranker", 1)]
     assert (own[0].inference_count, own[0].execution_count) == (counters[0].rows, counters[0].batches)
-    assert own[0].inference_count == 5 * 4 + 3
+    assert own[0].inference_count - tried.inference_count == 5 * 4 + 3
+    assert own[0].execution_count - tried.execution_count == 6
     stats = own[0].inference_stats
     assert (stats.success.count, stats.fail.count) == (6, 2)
     assert stats.queue.count == stats.compute_infer.count == 6

@@ -40,6 +40,13 @@ def test_versions_are_listed_loaded_and_unloaded(repository: Repository, log: Pa
             assert states(plain) == {"1": "READY", "2": "READY", "3": "READY"}
             admin.unload_model(f"{swap.NAME}/1")
             assert not caller.is_model_ready(swap.NAME, "1")
+            for call in (
+                lambda: caller.infer(swap.NAME, inputs_of(PRICE), "1"),
+                lambda: caller.get_model_metadata(swap.NAME, "1"),
+            ):
+                code, told = refused(call)
+                assert (code, f"{swap.NAME}/1 is" in told) == ("UNAVAILABLE", True), told
+            assert refused(lambda: caller.infer(swap.NAME, inputs_of(PRICE), "9"))[0] == "NOT_FOUND"
             assert states(plain)["1"] in ("UNLOADING", "UNAVAILABLE")
             assert states(plain, ready=True) == {"2": "READY", "3": "READY"}
             assert "unloaded" in (repository.path / "serving.toml").read_text(encoding="utf-8")

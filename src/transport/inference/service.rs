@@ -9,7 +9,7 @@ use crate::{
     ids::{CallerName, ModelId, Version},
     observing::Observer,
     ranking::{Engine, Inferred, Model, RankError},
-    serving::Selector,
+    serving::{Lives, Selector, ServingError},
     transport::{
         call::{Call, call_of},
         conversation::{Answers, Order, Requests, converse},
@@ -52,6 +52,7 @@ pub(in crate::transport) struct InferenceApi {
     pub(in crate::transport) limits: Limits,
     pub(in crate::transport) flow: Flow,
     pub(in crate::transport) observer: Arc<Observer>,
+    pub(in crate::transport) lives: Arc<Lives>,
     pub(in crate::transport) repository: Repository,
 }
 
@@ -67,6 +68,7 @@ impl InferenceApi {
         let mut watched = Watched::new(&self.observer, method, &call);
         watched.finished().request_id.clone_from(&id);
         let inferred = self.infer_watched(message, caller, &call, &mut watched).await;
+        let inferred = inferred.map_err(|error| self.known(error));
         let response = inferred.map(|inferred| infer_response(&inferred, id));
         watched.end_inferred(response.as_ref().err());
         response
@@ -113,11 +115,33 @@ impl InferenceApi {
         ModelStreamInferResponse { error_message, infer_response: Some(response) }
     }
 
+    /// The same error, or where what is asked for is known and does not answer, that.
+    fn known(&self, error: RankError) -> RankError {
+        let (name, version) = match &error {
+            RankError::Serving(ServingError::UnknownModel { name, .. }) => (name, None),
+            RankError::Serving(ServingError::UnknownVersion { name, version, .. }) => {
+                (name, Some(Version(*version)))
+            }
+            _ => return error,
+        };
+        let all = self.lives.all();
+        let is_asked_for = |id: &ModelId| {
+            id.name.as_str() == name && version.is_none_or(|version| version == id.version)
+        };
+        match all.into_iter().rfind(|(id, _)| is_asked_for(id)) {
+            Some((model, life)) => {
+                let state = life.state.name();
+                RankError::Serving(ServingError::NotReady { model, state })
+            }
+            None => error,
+        }
+    }
+
     /// The version that is asked for, and all versions of its model that answer.
     fn model(&self, name: &str, version: &str) -> Result<(Arc<Model>, Vec<Version>), Status> {
         let registry = self.engine.registry();
         let model = registry.resolve(name, &selector(version));
-        let model = model.map_err(|error| status_of(&error.into(), ""))?;
+        let model = model.map_err(|error| status_of(&self.known(error.into()), ""))?;
         let own = registry.all().into_iter().filter(|(id, _)| id.name.as_str() == name);
         Ok((model, own.map(|(id, _)| id.version).collect()))
     }
