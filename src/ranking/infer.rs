@@ -1,6 +1,6 @@
 //! A request by tensors: the inputs of the graph as its caller made them, and its outputs as they come out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     batching::{Priority, Work},
@@ -73,7 +73,7 @@ pub(super) async fn infer(
     let InferRequest { priority, caller, .. } = request;
     let work = Work { inputs, deadline, priority, caller, trace: notes.trace };
     let outputs = handle.run_noted(work, &mut notes.trip).await?;
-    if deadline.expired(std::time::Instant::now()) {
+    if deadline.expired(Instant::now()) {
         return Err(RankError::Expired(Stage::Run));
     }
     let mut outputs: Vec<Option<Tensor>> = outputs.into_iter().map(Some).collect();
