@@ -5,9 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 use crate::telemetry::{Histogram, REQUEST_SECONDS, Snapshot, TraceContext, metrics};
 
 /// The methods that are told apart, those that are called most first.
-pub const METHODS: [&str; 26] = [
+pub const METHODS: [&str; 38] = [
     "podium.v1.RankService/Rank",
     "podium.v1.RankService/RankStream",
+    "inference.GRPCInferenceService/ModelInfer",
+    "inference.GRPCInferenceService/ModelStreamInfer",
     "podium.v1.UserService/RecordEvents",
     "podium.v1.UserService/RecordEventsStream",
     "podium.v1.UserService/GetUser",
@@ -27,6 +29,16 @@ pub const METHODS: [&str; 26] = [
     "podium.v1.ModelService/SetShadow",
     "podium.v1.TelemetryService/GetTelemetry",
     "podium.v1.TelemetryService/SetTelemetry",
+    "inference.GRPCInferenceService/ServerLive",
+    "inference.GRPCInferenceService/ServerReady",
+    "inference.GRPCInferenceService/ModelReady",
+    "inference.GRPCInferenceService/ServerMetadata",
+    "inference.GRPCInferenceService/ModelMetadata",
+    "inference.GRPCInferenceService/ModelConfig",
+    "inference.GRPCInferenceService/ModelStatistics",
+    "inference.GRPCInferenceService/RepositoryIndex",
+    "inference.GRPCInferenceService/RepositoryModelLoad",
+    "inference.GRPCInferenceService/RepositoryModelUnload",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/List",
     "grpc.health.v1.Health/Watch",

@@ -20,7 +20,7 @@ pub struct Carried {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// An order.
+    /// An order, or the outputs that were asked for.
     Ranked,
     /// An error.
     Failed {

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     batching::{Backlog, BatchCounts, BatchMetrics},
     observing::{observer::Observer, process},
-    ranking::{Engine, Model},
+    ranking::Engine,
     serving::{Beside, Comparison, Lives, ModelHandle},
     telemetry::{Snapshot, Spec, metrics},
     users::{UserCounts, UserStore},
@@ -51,9 +51,7 @@ impl Gatherer {
         for (id, model) in registry.held() {
             let (name, version) = (id.name.as_str(), id.version.to_string());
             let labels = [name, &version];
-            if let Model::Ranker(ranker) = model.as_ref() {
-                self.observer.tell_version(&mut snapshot, labels, ranker.figures());
-            }
+            self.observer.tell_version(&mut snapshot, labels, model.figures());
             tell_batches(&mut snapshot, labels, model.handle());
         }
         for (id, _) in registry.all() {

@@ -10,6 +10,7 @@ use crate::{
         default_model::default_model,
         error::{RankError, Stage},
         in_time::in_time,
+        infer::{InferRequest, Inferred, infer},
         models::{Encoder, Model, Ranker},
         notes::{Notes, Seen},
         order::{Ordered, order},
@@ -86,6 +87,22 @@ impl Engine {
         (notes.scored, notes.missing) = (located.scored.len(), located.missing.len());
         let user = self.user_side(ranker, request, deadline, notes).await?;
         order(ranker, (request, located), user, (deadline, is_compared), notes).await
+    }
+
+    /// Runs a model on the tensors of a request, and notes what it goes through.
+    ///
+    /// # Errors
+    /// [`RankError`], whose code says whose fault it is.
+    pub async fn infer(
+        &self,
+        request: InferRequest,
+        deadline: Deadline,
+        notes: &mut Notes,
+    ) -> Result<Inferred, RankError> {
+        if deadline.expired(Instant::now()) {
+            return Err(RankError::Expired(Stage::Arrival));
+        }
+        infer(&self.parts.registry, request, deadline, notes).await
     }
 
     /// The tensors that [`Self::rank`] would run for the request, in the order of the manifest's inputs.

@@ -157,6 +157,7 @@ impl RankError {
             Self::Expired(stage) => stage.name(),
             Self::TooManyInFlight { .. } => "TOO_MANY_IN_FLIGHT",
             Self::Draining => "SERVER_STOPPING",
+            Self::Serving(ServingError::NotReady { .. }) => "MODEL_NOT_READY",
             Self::Serving(_) => "MODEL_NOT_FOUND",
             Self::Batch(error) => error.kind(),
             Self::Store(error) => error.reason(),

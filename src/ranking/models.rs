@@ -45,6 +45,14 @@ impl Model {
         }
     }
 
+    /// What is counted of the requests that it answers.
+    pub fn figures(&self) -> &Arc<RequestFigures> {
+        match self {
+            Self::Encoder(encoder) => &encoder.figures,
+            Self::Ranker(ranker) => &ranker.figures,
+        }
+    }
+
     /// What it is for.
     pub fn role(&self) -> Role {
         match self {
@@ -71,6 +79,7 @@ pub struct Encoder {
     max_length: usize,
     shape: Vec<usize>,
     default: Embedding,
+    figures: Arc<RequestFigures>,
 }
 
 impl Encoder {
@@ -93,6 +102,7 @@ impl Encoder {
             max_length: manifest.history.as_ref().map_or(0, |h| h.max_length),
             shape: DimSpec::fixed(manifest.outputs.first().map_or(&[], |o| &o.shape)),
             default: Arc::default(),
+            figures: Arc::default(),
         };
         let deadline = Deadline::after(Instant::now(), DEFAULT_EMBEDDING_TIMEOUT);
         encoder.default = encoder.encode(&[], deadline, None).await.map_err(|error| {

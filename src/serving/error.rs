@@ -1,6 +1,8 @@
 //! Why there is no model.
 
-use crate::{error_code::ErrorCode, repository::RepositoryError, runtime::RuntimeError};
+use crate::{
+    error_code::ErrorCode, ids::ModelId, repository::RepositoryError, runtime::RuntimeError,
+};
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,14 @@ pub enum ServingError {
         /// The labels that it has.
         known: String,
     },
+    /// The version is in the repository, and does not answer.
+    #[error("{model} is {state} and does not answer; its state tells when, or why not")]
+    NotReady {
+        /// The model and version.
+        model: ModelId,
+        /// Where in its life it is.
+        state: &'static str,
+    },
     /// A bundle is at fault.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -56,6 +66,7 @@ impl ServingError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownLabel { .. } => {
                 ErrorCode::NotFound
             }
+            Self::NotReady { .. } => ErrorCode::Unavailable,
             Self::Repository(error) => error.code(),
             Self::Runtime(error) => error.code(),
             Self::Thread { .. } => ErrorCode::Internal,

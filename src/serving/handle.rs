@@ -14,7 +14,7 @@ use crate::{
     deadline::Deadline,
     ids::{CallerName, ModelId},
     priority::at_low_priority,
-    repository::{BatchingSpec, Bundle, Fault, Manifest, verify},
+    repository::{BatchingSpec, Bundle, Fault, Manifest, OutputSpec, verify},
     runtime::{ModelInstance, Runtime, RuntimeError},
     serving::{
         batch_layout::batch_layout,
@@ -25,7 +25,7 @@ use crate::{
         warm_up::{longest_run, measure_costs, run_shapes},
     },
     telemetry::SpanQueue,
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// How long the instances of a version run batches of all shapes before it serves, all together.
@@ -64,7 +64,9 @@ impl LoadOptions {
 pub struct ModelHandle {
     id: ModelId,
     manifest: Manifest,
+    output_dtypes: Vec<DType>,
     device: String,
+    batching: BatchOptions,
     queue: ModelQueue,
 }
 
@@ -124,6 +126,7 @@ impl<'a> ColdModel<'a> {
     pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
         let Self { runtime, bundle, options, batching, mut instances } = self;
         let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
+        let output_dtypes = output_dtypes(&bundle.manifest, &instances);
         let model = bundle.id.to_string();
         let layout = batch_layout(bundle);
         let most = batching.max_batch_rows;
@@ -156,8 +159,19 @@ impl<'a> ColdModel<'a> {
         };
         // These threads answer requests: they are started by one whose priority is not lowered.
         let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
-        Ok(ModelHandle { id: bundle.id.clone(), manifest: bundle.manifest.clone(), device, queue })
+        let (id, manifest) = (bundle.id.clone(), bundle.manifest.clone());
+        Ok(ModelHandle { id, manifest, output_dtypes, device, batching, queue })
     }
+}
+
+/// The element types of the manifest's outputs, as the graph has them.
+fn output_dtypes(manifest: &Manifest, instances: &[Box<dyn ModelInstance>]) -> Vec<DType> {
+    let known = instances.first().map_or(&[][..], |one| &one.signature().outputs);
+    let dtype = |output: &OutputSpec| {
+        let info = known.iter().find(|info| info.name == output.name);
+        info.and_then(|info| info.dtype.clone().ok()).unwrap_or(DType::Float32)
+    };
+    manifest.outputs.iter().map(dtype).collect()
 }
 
 /// Runs batches of every bucket's shape on every instance, as far as there is time, and tells the lengths that each has run.
@@ -211,9 +225,19 @@ impl ModelHandle {
         &self.manifest
     }
 
+    /// The element types of the manifest's outputs, as the graph has them.
+    pub fn output_dtypes(&self) -> &[DType] {
+        &self.output_dtypes
+    }
+
     /// Where it runs, such as `cpu` or `cuda:0`.
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// How its requests are batched.
+    pub fn batching(&self) -> &BatchOptions {
+        &self.batching
     }
 
     /// Sessions that run it side by side.

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Instant};
 
 use futures::Stream;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -99,10 +99,19 @@ impl<Q> Requests<Q> {
     }
 }
 
-/// Answers each request of a stream, `at_once` of them side by side; with 1, in the order of the requests.
+/// In which order the answers of a stream come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Each when it is there.
+    AsTheyEnd,
+    /// In the order of their requests.
+    AsAsked,
+}
+
+/// Answers each request of a stream, `at_once` of them side by side.
 pub(super) fn converse<Q, A, F>(
     requests: Requests<Q>,
-    at_once: usize,
+    how: (usize, Order),
     answer: impl Fn(Q, Call) -> F + Send + 'static,
 ) -> Response<Answers<A>>
 where
@@ -110,8 +119,8 @@ where
     A: Send + 'static,
     F: Future<Output = A> + Send + 'static,
 {
-    let (answers, receiver) = mpsc::channel(at_once);
-    tokio::spawn(hold(requests, at_once, answer, answers));
+    let (answers, receiver) = mpsc::channel(how.0);
+    tokio::spawn(hold(requests, how, answer, answers));
     Response::new(Box::pin(ReceiverStream::new(receiver)))
 }
 
@@ -119,7 +128,7 @@ where
 /// for too long, or the server drains. Requests that were read are answered, unless the caller left.
 async fn hold<Q, A, F>(
     mut requests: Requests<Q>,
-    at_once: usize,
+    (at_once, order): (usize, Order),
     answer: impl Fn(Q, Call) -> F,
     answers: mpsc::Sender<Result<A, Status>>,
 ) where
@@ -128,6 +137,7 @@ async fn hold<Q, A, F>(
 {
     let places = Arc::new(Semaphore::new(at_once));
     let mut answering = JoinSet::new();
+    let mut turn = None;
     let ended = loop {
         while answering.try_join_next().is_some() {}
         let next = tokio::select! {
@@ -141,9 +151,16 @@ async fn hold<Q, A, F>(
                 let call = requests.arriving();
                 let answer = within(call.trace, answer(message, call));
                 let answers = answers.clone();
+                let (done, next_turn) = oneshot::channel::<()>();
+                let before = turn.replace(next_turn).filter(|_| order == Order::AsAsked);
                 answering.spawn(async move {
-                    let sent = answers.send(Ok(answer.await)).await;
-                    drop(place);
+                    let answer = answer.await;
+                    if let Some(before) = before {
+                        // It is over, however it ended.
+                        let _ = before.await;
+                    }
+                    let sent = answers.send(Ok(answer)).await;
+                    drop((place, done));
                     sent
                 });
             }

@@ -15,8 +15,13 @@ use tonic_health::{
 };
 
 /// The names under which the server's own services are asked for.
-const SERVICES: [&str; 4] =
-    ["", "podium.v1.RankService", "podium.v1.InfoService", "podium.v1.UserService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "podium.v1.RankService",
+    "podium.v1.InfoService",
+    "podium.v1.UserService",
+    "inference.GRPCInferenceService",
+];
 
 /// Tells who asks how the server is.
 pub(super) struct Health {

@@ -9,6 +9,7 @@ mod conversation;
 mod convert;
 mod flow;
 mod health;
+mod inference;
 mod info_service;
 mod json;
 mod limits;

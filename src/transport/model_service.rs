@@ -51,13 +51,13 @@ pub(super) struct ModelParts {
 /// Answers who manages models.
 #[derive(Clone)]
 pub(super) struct ModelApi {
-    parts: Arc<ModelParts>,
+    pub(super) parts: Arc<ModelParts>,
     /// Held by who changes `serving.toml`: those who come over this server take turns.
     writer: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A change that is made.
-struct Changed {
+pub(super) struct Changed {
     revision: Revision,
     decision: Decision,
     /// What the file says of the model now.
@@ -70,7 +70,7 @@ impl ModelApi {
     }
 
     /// Makes a change to `serving.toml`, and has it followed at once.
-    async fn change(&self, asked: Result<Asked, RankError>) -> Result<Changed, Status> {
+    pub(super) async fn change(&self, asked: Result<Asked, RankError>) -> Result<Changed, Status> {
         let refused = |error: RankError| status_of(&error, "");
         let asked = asked.map_err(refused)?;
         if self.parts.draining.is_cancelled() {

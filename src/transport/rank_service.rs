@@ -10,7 +10,7 @@ use crate::{
     ranking::{Engine, RankError, RankRequest, Ranking},
     transport::{
         call::{Call, call_of},
-        conversation::{Answers, Requests, converse},
+        conversation::{Answers, Order, Requests, converse},
         convert::{rank_request, rank_response},
         flow::Flow,
         limits::Limits,
@@ -126,7 +126,7 @@ impl RankService for RankApi {
         let caller = caller_of(request.metadata()).map_err(|error| status_of(&error, ""))?;
         let requests = Requests::of(request, &self.flow, (&self.limits, &self.observer));
         let (api, at_once) = (self.clone(), self.flow.options.max_in_flight_per_stream);
-        Ok(converse(requests, at_once, move |message, call| {
+        Ok(converse(requests, (at_once, Order::AsTheyEnd), move |message, call| {
             api.clone().answer_in_stream(message, caller.clone(), call)
         }))
     }

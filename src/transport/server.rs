@@ -23,12 +23,14 @@ use crate::{
         connection::{accept, bind},
         flow::{Flow, FlowOptions},
         health::{Health, HealthApi},
+        inference::{InferenceApi, Repository},
         info_service::InfoApi,
         limits::Limits,
         metrics,
         model_service::{ModelApi, ModelParts},
         pb::{
-            self, info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
+            self, inference::grpc_inference_service_server::GrpcInferenceServiceServer,
+            info_service_server::InfoServiceServer, model_service_server::ModelServiceServer,
             rank_service_server::RankServiceServer,
             telemetry_service_server::TelemetryServiceServer,
             user_service_server::UserServiceServer,
@@ -274,12 +276,16 @@ impl Server {
             repository: self.parts.place.describe(),
         };
         let largest = limits.max_message_bytes;
+        let repository = Repository::At(self.options.admin_listen.to_string());
+        let lives = Arc::clone(&self.parts.lives);
+        let inference = inference_server(&rank, (lives, repository));
         let users = UserApi { engine, limits, flow, observer };
         Ok(self
             .builder()
             .add_service(RankServiceServer::new(rank).max_decoding_message_size(largest))
             .add_service(UserServiceServer::new(users).max_decoding_message_size(largest))
             .add_service(InfoServiceServer::new(info).max_decoding_message_size(largest))
+            .add_service(inference)
             .add_service(self.health_server(health))
             .add_service(reflection(&PUBLIC).build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection(&PUBLIC).build_v1alpha().map_err(|e| e.to_string())?))
@@ -311,6 +317,8 @@ impl Server {
             onnxruntime_build: parts.onnxruntime_build.as_str().into(),
             listen: self.options.listen.to_string().into(),
         };
+        let repository = Repository::Here(models.clone());
+        let inference = inference_server(&rank, (Arc::clone(&parts.lives), repository));
         let pages = admin::pages(reporting, rank, self.options.admin_hosts.clone());
         let pages = pages.merge(metrics::scrapes(Arc::clone(&parts.gatherer)));
         let models = ModelServiceServer::new(models).max_decoding_message_size(LARGEST_COMMAND);
@@ -319,6 +327,7 @@ impl Server {
         let routes = Routes::from(pages)
             .add_service(models)
             .add_service(telemetry.max_decoding_message_size(LARGEST_COMMAND))
+            .add_service(inference)
             .add_service(self.health_server(health))
             .add_service(reflection(&ADMIN).build_v1().map_err(|e| e.to_string())?)
             .add_service(reflection(&ADMIN).build_v1alpha().map_err(|e| e.to_string())?);
@@ -343,12 +352,28 @@ impl Server {
     }
 }
 
+/// What answers who asks by tensors, and about the repository.
+fn inference_server(
+    rank: &RankApi,
+    (lives, repository): (Arc<Lives>, Repository),
+) -> GrpcInferenceServiceServer<InferenceApi> {
+    let RankApi { engine, limits, flow, observer } = rank.clone();
+    let largest = limits.max_message_bytes;
+    let api = InferenceApi { engine, limits, flow, observer, lives, repository };
+    GrpcInferenceServiceServer::new(api).max_decoding_message_size(largest)
+}
+
 /// The services that reflection lists on the listener for everybody.
-const PUBLIC: [&str; 3] =
-    ["podium.v1.RankService", "podium.v1.UserService", "podium.v1.InfoService"];
+const PUBLIC: [&str; 4] = [
+    "podium.v1.RankService",
+    "podium.v1.UserService",
+    "podium.v1.InfoService",
+    "inference.GRPCInferenceService",
+];
 
 /// The services that reflection lists on the admin listener.
-const ADMIN: [&str; 2] = ["podium.v1.ModelService", "podium.v1.TelemetryService"];
+const ADMIN: [&str; 3] =
+    ["podium.v1.ModelService", "podium.v1.TelemetryService", "inference.GRPCInferenceService"];
 
 fn reflection(services: &[&'static str]) -> tonic_reflection::server::Builder<'static> {
     let known = tonic_reflection::server::Builder::configure()

@@ -12,7 +12,7 @@ use crate::{
     telemetry::within,
     transport::{
         call::{Call, call_of},
-        conversation::{Answers, Requests, converse},
+        conversation::{Answers, Order, Requests, converse},
         convert::{user_asked_for, user_events, user_response, user_to_erase, whom_to_warm},
         flow::Flow,
         limits::Limits,
@@ -135,7 +135,9 @@ impl UserService for UserApi {
     ) -> Result<Response<Self::RecordEventsStreamStream>, Status> {
         let requests = Requests::of(request, &self.flow, (&self.limits, &self.observer));
         let api = self.clone();
-        Ok(converse(requests, 1, move |message, call| api.clone().record_in_stream(message, call)))
+        Ok(converse(requests, (1, Order::AsAsked), move |message, call| {
+            api.clone().record_in_stream(message, call)
+        }))
     }
 
     async fn get_user(

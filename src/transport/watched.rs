@@ -48,6 +48,11 @@ impl<'a> Watched<'a> {
         self.tell(outcome, answer.ok());
     }
 
+    /// It ends with the outputs that were asked for, or an error.
+    pub(super) fn end_inferred(mut self, error: Option<&RankError>) {
+        self.tell(error.map_or(Outcome::Ranked, Outcome::of), None);
+    }
+
     fn tell(&mut self, outcome: Outcome, answer: Option<&Ranking>) {
         let Some(finished) = self.finished.take() else { return };
         let finished = Finished { outcome, ended: Instant::now(), ..finished };

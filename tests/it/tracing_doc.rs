@@ -127,9 +127,12 @@ fn every_span_is_documented() {
     let document = read("docs/tracing.md");
     let mut told = spans_in(&Code::read().requests);
     // The spans of calls are named by their methods.
-    for file in ["src/transport/rank_service.rs", "src/transport/conversation.rs"] {
+    for (file, service) in [
+        ("src/transport/rank_service.rs", "podium.v1.RankService/"),
+        ("src/transport/inference/service.rs", "inference.GRPCInferenceService/"),
+    ] {
         let code = without_tests(&read(file));
-        let methods = literals(&code).filter(|text| text.starts_with("podium.v1.RankService/"));
+        let methods = literals(&code).filter(|text| text.starts_with(service));
         told.extend(methods.map(str::to_owned));
     }
     check(&told, &listed(&document, "## Spans"));

@@ -7,6 +7,7 @@ mod candidates;
 mod columns;
 mod floats;
 mod generated;
+pub mod inference;
 mod rank_response;
 mod ranked_items;
 mod texts;
