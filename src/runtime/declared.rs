@@ -182,7 +182,10 @@ mod tests {
         let model = Message::default().number(1, 8).message(7, graph).finish();
         match (declared(&model), want) {
             (Ok(got), Ok((inputs, outputs))) => {
-                assert_eq!((told(&got.inputs), told(&got.outputs)), (inputs.into(), outputs.into()));
+                assert_eq!(
+                    (told(&got.inputs), told(&got.outputs)),
+                    (inputs.into(), outputs.into())
+                );
             }
             (Err(fault), Err(words)) => assert!(fault.to_string().contains(words), "{fault}"),
             (got, want) => panic!("{got:?} is not {want:?}"),

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     batching::{
         Backlog, BatchCounts, BatchError, BatchLayout, BatchMetrics, BatchOptions, Buckets,
-        CostTable, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
+        CostTable, Lead, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -21,6 +21,7 @@ use crate::{
         batch_options::batch_options,
         error::ServingError,
         noticing::Noticing,
+        settling::settled,
         shapes::shapes,
         warm_up::{longest_run, measure_costs, run_shapes},
     },
@@ -122,10 +123,16 @@ impl<'a> ColdModel<'a> {
     /// # Errors
     /// [`ServingError::Thread`].
     pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
-        let Self { runtime, bundle, options, batching, mut instances } = self;
-        let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
+        let Self { runtime, bundle, options, mut batching, mut instances } = self;
         let model = bundle.id.to_string();
-        let layout = batch_layout(bundle);
+        let (manifest, layout) = match instances.first_mut() {
+            Some(instance) => settled(instance.as_mut(), bundle),
+            None => (bundle.manifest.clone(), batch_layout(bundle)),
+        };
+        let inputs: Vec<&str> = manifest.inputs.iter().map(|i| i.name.as_str()).collect();
+        if layout.unit == Lead::Whole {
+            batching.max_batch_rows = 1;
+        }
         let most = batching.max_batch_rows;
         let unstarted = |cause| ServingError::Thread { model: model.clone(), cause };
         let measure = || {
@@ -156,7 +163,8 @@ impl<'a> ColdModel<'a> {
         };
         // These threads answer requests: they are started by one whose priority is not lowered.
         let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
-        Ok(ModelHandle { id: bundle.id.clone(), manifest: bundle.manifest.clone(), device, queue })
+        drop(inputs);
+        Ok(ModelHandle { id: bundle.id.clone(), manifest, device, queue })
     }
 }
 
