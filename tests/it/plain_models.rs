@@ -76,7 +76,7 @@ async fn requests_stay_whole_where_company_would_change_them() {
         assert_eq!(model.handle().manifest().sharing, Some(Sharing::Whole), "{path}");
         let answers = join_all((0..20).map(|_| run(&model, vec![x.clone()]))).await;
         for answer in answers {
-            assert_eq!(answer.unwrap(), [want.clone()], "{path}");
+            assert_eq!(answer.unwrap(), std::slice::from_ref(&want), "{path}");
         }
     }
 }

@@ -42,7 +42,7 @@ def test_a_repository_of_triton_is_served_without_a_change(log: Path) -> None:
         refused = refusal(lambda: client.rank(model={"name": "summing"}, candidates=CANDIDATES))
         assert (refused.code.name, refused.reason()) == ("INVALID_ARGUMENT", "NOT_A_RANKER")
         assert "podium quickstart" in refused.violations()["model.name"]
-        listed = podium("models", "list", "--target", f"http://127.0.0.1:{server.admin_port}")
+        listed = podium("models", "list", "--admin", f"http://127.0.0.1:{server.admin_port}")
         assert "summing" in listed.stdout, listed.stdout + listed.stderr
         client.close()
         assert "model   summing/1  (tensors)" in server.output()
