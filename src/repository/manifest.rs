@@ -207,10 +207,7 @@ pub struct TextSpec {
 }
 
 /// The name of the dimension along which rows of several requests stand one behind another.
-pub(super) const ROWS: &str = "rows";
-
-/// The name of a dimension that each request has of the length that it wants.
-pub(super) const ANY: &str = "any";
+pub const ROWS: &str = "rows";
 
 /// One dimension of a declared shape.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -35,7 +35,7 @@ pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
     Activation, CatalogueSpec, ColumnType, DimSpec, EncoderRef, EventField, FileRef, HistorySpec,
-    InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Sharing, Source, TextSpec, TokenPart,
+    InputSpec, Layout, Manifest, OutputSpec, Pad, ROWS, Role, Sharing, Source, TextSpec, TokenPart,
     UnknownItems, UserItemStat, VocabularySpec,
 };
 pub use place::Place;

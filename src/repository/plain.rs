@@ -6,7 +6,7 @@ use crate::{
     repository::{
         error::Fault,
         manifest::{
-            ANY, Activation, DimSpec, FORMAT, InputSpec, Layout, Manifest, OutputSpec, ROWS, Role,
+            Activation, DimSpec, FORMAT, InputSpec, Layout, Manifest, OutputSpec, ROWS, Role,
             Sharing, Source,
         },
         model_config::{ModelConfig, TensorConfig},
@@ -118,7 +118,7 @@ fn shape(
     faults: &mut Vec<Fault>,
 ) -> Vec<DimSpec> {
     let at = |key: &str| format!("{CONFIG}: {kind}.{}.{key}", info.name);
-    let mut shape: Vec<DimSpec> = info.dims.iter().map(of_graph).collect();
+    let mut shape = own_shape(info);
     let batch = usize::from(sharing != Sharing::Whole);
     match shape.first_mut().filter(|_| batch == 1) {
         Some(first @ DimSpec::Named(_)) => *first = DimSpec::Named(ROWS.to_owned()),
@@ -166,11 +166,20 @@ fn shape(
     shape
 }
 
-fn of_graph(dim: &Dim) -> DimSpec {
-    match dim {
+/// The names that dynamic dimensions have by their meaning.
+const MEANT: [&str; 4] = [ROWS, "users", "candidates", "tokens"];
+
+/// The shape as the graph has it. Dimensions are of the same name where the graph gives them one, and so says that they are of one length;
+/// the first ones have names of their own, as long as they are not known to be rows.
+fn own_shape(info: &TensorInfo) -> Vec<DimSpec> {
+    let dim = |(place, dim): (usize, &Dim)| match dim {
         Dim::Fixed(length) => DimSpec::Fixed(*length),
-        Dim::Dynamic(_) => DimSpec::Named(ANY.to_owned()),
-    }
+        Dim::Dynamic(name) if place == 0 || name.is_empty() || MEANT.contains(&name.as_str()) => {
+            DimSpec::Named(format!("{}[{place}]", info.name))
+        }
+        Dim::Dynamic(name) => DimSpec::Named(name.clone()),
+    };
+    info.dims.iter().enumerate().map(dim).collect()
 }
 
 fn input(info: &TensorInfo, dtype: DType, shape: Vec<DimSpec>) -> InputSpec {
@@ -293,7 +302,7 @@ mod tests {
                         DimSpec::Fixed(length) => length.to_string(),
                         DimSpec::Named(name) => name.clone(),
                     });
-                    format!("{name}[{}]", dims.collect::<Vec<_>>().join(" "))
+                    format!("{name}({})", dims.collect::<Vec<_>>().join(" "))
                 };
                 let inputs = manifest.inputs.iter().map(|one| told(&one.name, &one.shape));
                 let outputs = manifest.outputs.iter().map(|one| told(&one.name, &one.shape));
@@ -311,17 +320,26 @@ mod tests {
     }
 
     #[test]
+    fn dimensions_share_a_name_where_the_graph_says_that_they_are_alike() {
+        let named = |name: &str| DimSpec::Named(name.to_owned());
+        let got = own_shape(&info("x", &["n", "length", "", "tokens", "3"]));
+        let want =
+            [named("x[0]"), named("length"), named("x[2]"), named("x[3]"), DimSpec::Fixed(3)];
+        assert_eq!(got, want);
+    }
+
+    #[test]
     fn a_configuration_is_held_against_the_graph() {
-        let whole = "Whole x[any 4] i[any] y[any any] z[any]";
+        let whole = "Whole x(x[0] 4) i(i[0]) y(y[0] y[1]) z(z[0])";
         check_config("", Ok(whole));
-        check_config("max_batch_size: 2", Ok("Apart x[rows 4] i[rows] y[rows any] z[rows]"));
+        check_config("max_batch_size: 2", Ok("Apart x(rows 4) i(rows) y(rows y[1]) z(rows)"));
         check_config(
             "max_batch_size: 2 dynamic_batching { } output { name: 'y' dims: 3 data_type: TYPE_FP32 }",
-            Ok("Joined x[rows 4] i[rows] y[rows 3]"),
+            Ok("Joined x(rows 4) i(rows) y(rows 3)"),
         );
         check_config(
             "input [ { name: 'x' dims: [ 8, 4 ] }, { name: 'i' dims: -1 } ]",
-            Ok("Whole x[8 4] i[any] y[any any] z[any]"),
+            Ok("Whole x(8 4) i(i[0]) y(y[0] y[1]) z(z[0])"),
         );
         check_config(
             "max_batch_size: 2 input [ { name: 'x' dims: [ 3 ] data_type: TYPE_FP16 }, { name: 'k' } ]",

@@ -2,7 +2,7 @@
 
 use crate::{
     batching::{BatchError, BatchLayout, run_together},
-    repository::{Bundle, Manifest, Sharing},
+    repository::{Bundle, DimSpec, Manifest, ROWS, Sharing},
     runtime::ModelInstance,
     serving::{
         batch_layout::{batch_layout, layout_of_tensors},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Rows of the requests that are made up, one behind another.
-const ROWS: [usize; 3] = [1, 2, 3];
+const SIZES: [usize; 3] = [1, 2, 3];
 
 /// How far company may move a float, relative to the larger of 1 and itself.
 const TOLERANCE: f64 = 1e-4;
@@ -33,6 +33,9 @@ pub fn settled(instance: &mut dyn ModelInstance, bundle: &Bundle) -> (Manifest, 
         None => Sharing::Joined,
         Some(_) => Sharing::Whole,
     });
+    if manifest.sharing == Some(Sharing::Whole) {
+        forget_rows(&mut manifest);
+    }
     match wrong {
         None => {
             tracing::info!(model = %bundle.id, "requests share batches: company moves no answer")
@@ -43,13 +46,24 @@ pub fn settled(instance: &mut dyn ModelInstance, bundle: &Bundle) -> (Manifest, 
     (manifest, layout)
 }
 
+/// Takes the first dimensions for what they are, of which nothing is known any more.
+fn forget_rows(manifest: &mut Manifest) {
+    let inputs = manifest.inputs.iter_mut().map(|input| (&input.name, &mut input.shape));
+    let outputs = manifest.outputs.iter_mut().map(|output| (&output.name, &mut output.shape));
+    for (name, shape) in inputs.chain(outputs) {
+        if let Some(first) = shape.first_mut().filter(|dim| dim.is(ROWS)) {
+            *first = DimSpec::Named(format!("{name}[0]"));
+        }
+    }
+}
+
 /// What speaks against joining the rows of requests; none where nothing does.
 fn moved_by_company(instance: &mut dyn ModelInstance, manifest: &Manifest) -> Option<String> {
     let layout = layout_of_tensors(manifest);
     let names: Vec<&str> = manifest.inputs.iter().map(|input| input.name.as_str()).collect();
-    let all = varied_inputs(manifest, &layout, ROWS.iter().sum());
+    let all = varied_inputs(manifest, &layout, SIZES.iter().sum());
     let mut begin = 0;
-    let requests = ROWS.map(|rows| {
+    let requests = SIZES.map(|rows| {
         begin += rows;
         all.iter().map(|tensor| some_rows(tensor, begin - rows..begin)).collect::<Vec<Tensor>>()
     });

@@ -73,7 +73,9 @@ async fn requests_stay_whole_where_company_would_change_them() {
         ("fixed/3", floats(&[2, 2], 0.5), Tensor::floats(vec![2, 2], vec![1.0, 3.0, 5.0, 7.0])),
     ] {
         let model = load(path);
-        assert_eq!(model.handle().manifest().sharing, Some(Sharing::Whole), "{path}");
+        let manifest = model.handle().manifest();
+        assert_eq!(manifest.sharing, Some(Sharing::Whole), "{path}");
+        assert!(!manifest.inputs[0].shape[0].is("rows"), "{path}");
         let answers = join_all((0..20).map(|_| run(&model, vec![x.clone()]))).await;
         for answer in answers {
             assert_eq!(answer.unwrap(), std::slice::from_ref(&want), "{path}");
