@@ -54,6 +54,7 @@ impl Banner<'_> {
             let kind = match model.role() {
                 Role::Ranker => "ranker",
                 Role::UserEncoder => "user encoder",
+                Role::Tensors => "tensors",
             };
             let _ = writeln!(text, "  model   {id}  ({kind}{default})");
         }

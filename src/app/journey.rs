@@ -14,7 +14,7 @@ use crate::{
     },
     ids::ModelId,
     ranking::Model,
-    repository::{Bundle, VersionLimits},
+    repository::{Bundle, VersionLimits, is_plain_model},
     serving::{Lives, ServingError, State},
     telemetry::SWAP_SPANS,
 };
@@ -117,6 +117,10 @@ fn failed(reason: String) -> Arrival {
 
 async fn travel(traveller: &Traveller, stop: &CancellationToken) -> Arrival {
     let Traveller { id, path, limits, loader, ahead, .. } = traveller;
+    // Its manifest may still be to come, and its graph may be half of one: it has to look the same for one more look.
+    if traveller.may_be_copied && is_plain_model(path) {
+        return Arrival::Copying("it has no manifest yet".to_owned());
+    }
     let verify = tracing::info_span!(target: SWAP_SPANS, "version.verify");
     let opened = verify.in_scope(|| loader.open(path, limits));
     if let Some(fault) = fault_of(&opened).filter(|_| traveller.may_be_copied) {

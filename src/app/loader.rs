@@ -17,7 +17,7 @@ use crate::{
     },
     ids::{ModelId, ModelName},
     priority::at_low_priority,
-    ranking::{Encoder, Model, Ranker, RecentByModel},
+    ranking::{Encoder, Model, Ranker, RecentByModel, TensorModel},
     repository::{Bundle, EncoderRef, Fault, RepositoryError, Role, VersionLimits},
     runtime::Runtime,
     serving::{ColdModel, LoadOptions, ModelHandle, Registry, Selector, ServingError},
@@ -128,6 +128,9 @@ impl Loader {
         limits: &VersionLimits,
         warming: impl FnOnce(),
     ) -> Result<Loaded, ServingError> {
+        for note in &bundle.notes {
+            tracing::info!(model = %bundle.id, note, "config.pbtxt says something that is not used");
+        }
         let encoder = bundle.manifest.encoder.as_ref();
         let encoder = encoder.map(|needed| self.encoder(bundle, needed)).transpose()?;
         let step = |name: &'static str| tracing::info_span!(target: SWAP_SPANS, "version.step", otel.name = name);
@@ -177,7 +180,7 @@ impl Loader {
     pub(super) fn live(&self, name: &ModelName) -> Option<Arc<Ranker>> {
         match self.registry.resolve(name.as_str(), &Selector::Live).ok()?.as_ref() {
             Model::Ranker(ranker) => Some(Arc::clone(ranker)),
-            Model::Encoder(_) => None,
+            Model::Encoder(_) | Model::Tensors(_) => None,
         }
     }
 
@@ -202,6 +205,7 @@ impl Loader {
                     let ranker = Ranker::compile(bundle, handle, encoder, example)?;
                     Model::Ranker(Arc::new(ranker.remembering(self.recent.of(&bundle.id.name))))
                 }
+                Role::Tensors => Model::Tensors(Arc::new(TensorModel::new(handle))),
             };
             Ok((histories, model))
         };

@@ -233,11 +233,11 @@ async fn user_store(
     })
 }
 
-/// Holds that there is something to serve, and tells where another ranker than the wanted one answers.
+/// Holds that there is something to serve, an encoder alone being nothing, and tells where another ranker than the wanted one answers.
 fn check_rankers(engine: &Engine, (config, lives): (&Config, &Lives)) -> Result<(), StartError> {
     let (wanted, default) = (&config.models.default, engine.default_model());
     let published = engine.registry().all();
-    if !published.iter().any(|(_, model)| model.role() == Role::Ranker) {
+    if published.iter().all(|(_, model)| model.role() == Role::UserEncoder) {
         return Err(nothing_to_serve(config, lives));
     }
     if default != *wanted {

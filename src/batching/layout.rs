@@ -7,6 +7,8 @@ pub enum Lead {
     Users,
     /// One for each candidate of the batch.
     Rows,
+    /// Whatever they are, they belong to one job, whose tensors stay as they are; then all of the layout's do, and none shares a batch.
+    Whole,
 }
 
 /// On which side an entry that is shorter than its neighbours is filled up.
@@ -73,7 +75,7 @@ pub enum Joins {
 /// How the tensors of several jobs lie in one batch, in the order of the graph's inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchLayout {
-    /// What a batch is counted in: rows where candidates are independent, else users.
+    /// What a batch is counted in: rows where candidates are independent, jobs where their tensors stay whole, else users.
     pub unit: Lead,
     /// The inputs.
     pub inputs: Vec<InputAxes>,

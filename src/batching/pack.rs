@@ -86,7 +86,7 @@ impl Packed {
 
 /// Fills `batch`, whose buffers are reused, with the parts, one behind another; rows are padded, or cut, to `length` at most.
 ///
-/// The parts' dtypes are alike, and their shapes after the first dimension, unless the layout pads. No row is cut that is longer than its
+/// A part that stays whole stands alone. The parts' dtypes are alike, and their shapes after the first dimension, unless the layout pads. No row is cut that is longer than its
 /// mask says.
 pub(super) fn pack(
     layout: &BatchLayout,
@@ -94,6 +94,10 @@ pub(super) fn pack(
     length: usize,
     batch: &mut Vec<Tensor>,
 ) -> Packed {
+    if let (Lead::Whole, Some(part)) = (layout.unit, parts.first()) {
+        part.inputs.clone_into(batch);
+        return Packed::default();
+    }
     batch.resize_with(layout.inputs.len(), || Tensor {
         shape: Vec::new(),
         data: TensorData::Float32(Vec::new()),
@@ -357,6 +361,27 @@ mod tests {
         let output = vec![ints(&[2, 2], vec![10, 11, 20, 21])];
         scatter(&layout, &parts, 0, &output, (1, &mut back));
         assert_eq!(back, [ints(&[1, 1], vec![10])], "padding is not given back");
+    }
+
+    #[test]
+    fn a_job_that_stays_whole_comes_back_as_it_is() {
+        let layout = BatchLayout {
+            unit: Lead::Whole,
+            inputs: vec![InputAxes::of(Lead::Whole); 2],
+            outputs: vec![OutputAxes { lead: Lead::Whole, as_long_as: None }],
+            joins: Joins::Alone,
+        };
+        let inputs = vec![ints(&[], vec![3]), ints(&[3, 1], vec![1, 2, 3])];
+        let made = Made::new(&layout, inputs.clone());
+        let parts = [made.part(0..1)];
+        let mut batch = Vec::new();
+        pack(&layout, &parts, 1, &mut batch);
+        assert_eq!(batch, inputs);
+        let outputs = [ints(&[], vec![6])];
+        assert_eq!(check_outputs(&layout, &parts, &outputs), Ok(()));
+        let mut back = Vec::new();
+        scatter(&layout, &parts, 0, &outputs, (1, &mut back));
+        assert_eq!(back, outputs);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     batching::{
-        layout::BatchLayout,
+        layout::{BatchLayout, Lead},
         pack::{Part, leading, on_pair},
     },
     tensor::{Tensor, TensorData},
@@ -21,12 +21,15 @@ pub(super) struct WrongLead {
     pub(super) wanted: usize,
 }
 
-/// Checks that every output has an entry for each row or user of the batch.
+/// Checks that every output has an entry for each row or user of the batch; of a job that stays whole there is nothing to check.
 pub(super) fn check_outputs(
     layout: &BatchLayout,
     parts: &[Part<'_>],
     outputs: &[Tensor],
 ) -> Result<(), WrongLead> {
+    if layout.unit == Lead::Whole {
+        return Ok(());
+    }
     for (output, (axes, tensor)) in layout.outputs.iter().zip(outputs).enumerate() {
         let wanted = parts.iter().map(|part| part.count(axes.lead, layout)).sum();
         let has = leading(tensor);
@@ -47,6 +50,10 @@ pub(super) fn scatter(
     outputs: &[Tensor],
     (total, into): (usize, &mut Vec<Tensor>),
 ) {
+    if layout.unit == Lead::Whole {
+        outputs.clone_into(into);
+        return;
+    }
     let part = &parts[which];
     let first = into.is_empty();
     for (at, (axes, output)) in layout.outputs.iter().zip(outputs).enumerate() {

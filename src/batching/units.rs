@@ -110,8 +110,11 @@ impl Units {
     }
 }
 
-/// The rows of a job, or its users where the model is run by users.
+/// The rows of a job, or its users where the model is run by users; one where it stays whole.
 fn units_of(layout: &BatchLayout, inputs: &[Tensor]) -> usize {
+    if layout.unit == Lead::Whole {
+        return 1;
+    }
     let leads = layout.inputs.iter().zip(inputs).filter(|(axes, _)| axes.lead == layout.unit);
     let units = leads.filter_map(|(_, tensor)| tensor.shape.first()).max();
     units.copied().unwrap_or(usize::from(layout.unit == Lead::Users))
@@ -191,7 +194,8 @@ mod tests {
 
     #[test]
     fn what_has_one_length_stays_as_it_came() {
-        for (unit, mask, count) in [(Lead::Rows, false, 3), (Lead::Users, true, 3)] {
+        let leads = [(Lead::Rows, false, 3), (Lead::Users, true, 3), (Lead::Whole, false, 1)];
+        for (unit, mask, count) in leads {
             let units = Units::of(&layout(unit, mask), &masks(&[9, 2, 5], 9), &Buckets::default());
             assert!(units.as_they_came());
             assert_eq!((units.count(), units.size(), units.place(1)), (count, 9 * count, 1));

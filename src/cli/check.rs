@@ -10,9 +10,9 @@ use crate::{
     catalogue::{Catalogue, Vocabulary},
     config::{self, Config},
     ranking::check_texts,
-    repository::{Bundle, GoldenResult, Role, golden_inputs, run_golden},
-    runtime::{Runtime, TensorInfo},
-    serving::{Invariance, check_invariance, verified_instance},
+    repository::{Bundle, GoldenResult, Role, Sharing, golden_inputs, run_golden},
+    runtime::{ModelInstance, Runtime, TensorInfo},
+    serving::{Invariance, check_invariance, settled, verified_instance},
     transport::Limits,
     users::load_histories,
 };
@@ -57,8 +57,17 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
     let runtime = Runtime::load(config.runtime_options()).map_err(|e| e.to_string())?;
     let begun = Instant::now();
     let mut instance = verified_instance(&runtime, bundle).map_err(|e| e.to_string())?;
+    let is_plain = bundle.manifest.role == Role::Tensors;
     let files = bundle.manifest.files.len();
-    report.row("files", format!("{files} files have the sums of the manifest"));
+    report.row(
+        "files",
+        match is_plain {
+            true => {
+                format!("{files} read; without a manifest there are no sums to hold them against")
+            }
+            false => format!("{files} files have the sums of the manifest"),
+        },
+    );
     let took = begun.elapsed().as_millis();
     report.row("graph", format!("loads on {} in {took} ms", runtime.device()));
     let signature = instance.signature().clone();
@@ -70,6 +79,9 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
     for output in &bundle.manifest.outputs {
         let info = signature.outputs.iter().find(|info| info.name == output.name);
         report.row(format!("output {}", output.name), shown(info));
+    }
+    if is_plain {
+        return check_plain(bundle, instance.as_mut(), report);
     }
     let golden = run_golden(bundle, instance.as_mut()).map_err(|fault| fault.to_string())?;
     if golden.is_empty() {
@@ -85,6 +97,32 @@ fn check_graph(bundle: &Bundle, config: &Config, report: &mut Report) -> Result<
     match invariance.map_err(|e| format!("the golden cases cannot share a batch: {e}"))? {
         Some(found) => report.invariance(&found, allowed),
         None => report.row("batch", "no two golden cases may share one".to_owned()),
+    }
+    Ok(())
+}
+
+/// Tells of a model without a manifest how its requests are batched, and what stands beside it and is not used.
+fn check_plain(
+    bundle: &Bundle,
+    instance: &mut dyn ModelInstance,
+    report: &mut Report,
+) -> Result<(), String> {
+    let was_tried = bundle.manifest.sharing == Some(Sharing::JoinedIfIndependent);
+    let (manifest, _) = settled(instance, bundle);
+    let told = match (manifest.sharing, was_tried) {
+        (Some(Sharing::Joined), true) => {
+            "rows of several requests run together; tried: company moves no answer"
+        }
+        (Some(Sharing::Whole), true) => {
+            "each request runs by itself: company moves answers, or made-up requests do not run"
+        }
+        (Some(Sharing::Joined), false) => "rows of several requests run together",
+        (Some(Sharing::Apart), _) => "each request runs by itself; one with many rows is cut",
+        _ => "each request runs by itself",
+    };
+    report.row("batch", told.to_owned());
+    for note in &bundle.notes {
+        report.row("config.pbtxt", note.clone());
     }
     Ok(())
 }

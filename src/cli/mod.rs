@@ -10,6 +10,7 @@ mod config_args;
 mod course;
 mod models;
 mod progress;
+mod quickstart;
 mod rank;
 mod replay;
 mod serve;
@@ -58,6 +59,8 @@ enum Command {
     Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
     Check(check::CheckArgs),
+    /// Write a first manifest for an ONNX model, from what the model says of itself
+    Quickstart(quickstart::QuickstartArgs),
     /// Print the effective configuration and where each value came from
     Config(ConfigArgs),
     /// Measure what a bundle can do within a latency, and propose how to batch it
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Telemetry(args) => telemetry::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Quickstart(args) => quickstart::run(&args),
         Command::Config(args) => settings::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),

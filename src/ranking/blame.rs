@@ -21,7 +21,9 @@ pub(super) enum Blame {
 /// Whose fault an error is.
 pub(super) fn blame(error: &RankError) -> Blame {
     match error {
-        RankError::Invalid(_) | RankError::NotARanker(_) => Blame::VersionOrRequest,
+        RankError::Invalid(_) | RankError::NotARanker(_) | RankError::OnlyTensors(_) => {
+            Blame::VersionOrRequest
+        }
         RankError::BadOutput { .. } | RankError::Features(_) => Blame::Version,
         RankError::Expired(stage) => match stage {
             Stage::Arrival | Stage::Receiving | Stage::Store => Blame::Nobody,

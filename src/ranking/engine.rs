@@ -170,7 +170,7 @@ impl Engine {
     /// The live ranker, or the one that the choice names; the default model where the choice names none.
     ///
     /// # Errors
-    /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] when it is an encoder.
+    /// [`RankError::Serving`] when there is none, [`RankError::NotARanker`] or [`RankError::OnlyTensors`] when it is something else.
     pub fn ranker(&self, choice: &ModelChoice) -> Result<Arc<Ranker>, RankError> {
         let name = self.name_of(choice);
         let model = self.parts.registry.resolve(&name, &choice.selector)?;
@@ -180,13 +180,17 @@ impl Engine {
     /// The user encoder of that name; in its live version, where none is said.
     ///
     /// # Errors
-    /// [`RankError::Serving`] when there is none, [`RankError::Invalid`] when it is a ranker.
+    /// [`RankError::Serving`] when there is none, [`RankError::Invalid`] when it is something else.
     pub fn encoder(&self, name: &str, version: Option<u64>) -> Result<Arc<Encoder>, RankError> {
         let selector = version.map_or(Selector::Live, Selector::Version);
         match self.parts.registry.resolve(name, &selector)?.as_ref() {
             Model::Encoder(encoder) => Ok(Arc::clone(encoder)),
             Model::Ranker(_) => {
                 let wrong = format!("`{name}` is a ranker; name a user encoder");
+                Err(RankError::field("encoder_name", wrong))
+            }
+            Model::Tensors(_) => {
+                let wrong = format!("`{name}` is asked by its tensors; name a user encoder");
                 Err(RankError::field("encoder_name", wrong))
             }
         }
@@ -271,5 +275,6 @@ fn as_ranker(model: &Model) -> Result<&Arc<Ranker>, RankError> {
     match model {
         Model::Ranker(ranker) => Ok(ranker),
         Model::Encoder(encoder) => Err(RankError::NotARanker(encoder.id().name.to_string())),
+        Model::Tensors(model) => Err(RankError::OnlyTensors(model.id().name.to_string())),
     }
 }

@@ -86,6 +86,11 @@ pub enum RankError {
     /// The model is loaded, but does not rank.
     #[error("the model `{0}` is a user encoder and does not rank; name a ranker")]
     NotARanker(String),
+    /// The model is loaded, but is asked by its tensors.
+    #[error(
+        "the model `{0}` is asked by its tensors and does not rank: call ModelInfer, or give it a manifest (`podium quickstart` writes a first one)"
+    )]
+    OnlyTensors(String),
     /// The model could not be run.
     #[error(transparent)]
     Batch(BatchError),
@@ -127,7 +132,9 @@ impl RankError {
     /// What kind of failure it is.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) | Self::NotARanker(_) => ErrorCode::InvalidArgument,
+            Self::Invalid(_) | Self::NotARanker(_) | Self::OnlyTensors(_) => {
+                ErrorCode::InvalidArgument
+            }
             Self::Expired(_) => ErrorCode::DeadlineExceeded,
             Self::TooManyInFlight { .. } => ErrorCode::ResourceExhausted,
             Self::Serving(error) => error.code(),
@@ -153,7 +160,7 @@ impl RankError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "INVALID_FIELD",
-            Self::NotARanker(_) => "NOT_A_RANKER",
+            Self::NotARanker(_) | Self::OnlyTensors(_) => "NOT_A_RANKER",
             Self::Expired(stage) => stage.name(),
             Self::TooManyInFlight { .. } => "TOO_MANY_IN_FLIGHT",
             Self::Draining => "SERVER_STOPPING",

@@ -22,6 +22,7 @@ mod rewards;
 mod scoring;
 mod select;
 mod signature;
+mod tensor_model;
 mod user_side;
 mod user_view;
 mod warm;
@@ -42,5 +43,6 @@ pub use request::{Candidates, Column, InlineEmbedding, ModelChoice, RankRequest,
 pub use response::{Degraded, Head, Ranking, Scored, UserState};
 pub use select::best;
 pub use signature::{Misfits, misfits};
+pub use tensor_model::TensorModel;
 pub use user_view::{StoredView, UserView};
 pub use warm::{WarmProgress, WhomToWarm};

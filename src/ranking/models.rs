@@ -1,4 +1,4 @@
-//! What the pipeline compiles of a loaded version: an encoder or a ranker.
+//! What the pipeline compiles of a loaded version: an encoder, a ranker, or what is asked by its tensors.
 
 use std::{
     sync::Arc,
@@ -16,6 +16,7 @@ use crate::{
         figures::RequestFigures,
         recent::RecentRequests,
         request::RankRequest,
+        tensor_model::TensorModel,
     },
     repository::{Bundle, DimSpec, Fault, Role, UnknownItems},
     serving::{ModelHandle, ServingError},
@@ -34,6 +35,8 @@ pub enum Model {
     Encoder(Arc<Encoder>),
     /// Orders candidates.
     Ranker(Arc<Ranker>),
+    /// Is asked by its tensors.
+    Tensors(Arc<TensorModel>),
 }
 
 impl Model {
@@ -42,6 +45,7 @@ impl Model {
         match self {
             Self::Encoder(encoder) => &encoder.handle,
             Self::Ranker(ranker) => &ranker.handle,
+            Self::Tensors(model) => model.handle(),
         }
     }
 
@@ -50,6 +54,7 @@ impl Model {
         match self {
             Self::Encoder(encoder) => &encoder.figures,
             Self::Ranker(ranker) => &ranker.figures,
+            Self::Tensors(model) => model.figures(),
         }
     }
 
@@ -58,6 +63,7 @@ impl Model {
         match self {
             Self::Encoder(_) => Role::UserEncoder,
             Self::Ranker(_) => Role::Ranker,
+            Self::Tensors(_) => Role::Tensors,
         }
     }
 
@@ -66,6 +72,7 @@ impl Model {
         match self {
             Self::Encoder(encoder) => Arc::strong_count(encoder) == 1,
             Self::Ranker(ranker) => Arc::strong_count(ranker) == 1,
+            Self::Tensors(model) => Arc::strong_count(model) == 1,
         }
     }
 }

@@ -82,7 +82,7 @@ impl Weighing {
         let model = self.parts.registry.resolve(model, &Selector::Version(version)).ok()?;
         match model.as_ref() {
             Model::Ranker(ranker) => Some(Arc::clone(ranker)),
-            Model::Encoder(_) => None,
+            Model::Encoder(_) | Model::Tensors(_) => None,
         }
     }
 

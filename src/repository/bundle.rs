@@ -1,16 +1,19 @@
 //! One bundle: its directory read, its files held against their sums.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     ids::{ModelId, ModelName, Version},
     repository::{
-        contents::{MANIFEST, read_contents},
+        contents::{MANIFEST, read_contents, read_plain},
         error::{Fault, RepositoryError},
         manifest::{FORMAT, GoldenSpec, Manifest},
+        model_config::{ModelConfig, parse},
+        plain::derived,
+        plain_place::{CONFIG, config_path, is_plain_model, only_version_of},
         serving_spec::VersionLimits,
     },
     runtime::Graph,
@@ -23,10 +26,12 @@ pub struct Bundle {
     pub id: ModelId,
     /// The directory.
     pub path: PathBuf,
-    /// The manifest.
+    /// The manifest, as it is written, or as it follows from the graph where there is none.
     pub manifest: Manifest,
     /// The graph, made of the very bytes whose sums were checked. Empty where one of its files is at fault.
     pub graph: Graph,
+    /// What stands beside it and is not used, each with the reason.
+    pub notes: Vec<String>,
     faults: Vec<Fault>,
     configured_catalogue: Option<PathBuf>,
 }
@@ -55,10 +60,14 @@ impl Bundle {
     ///
     /// # Errors
     /// [`RepositoryError::NotABundle`] when the path does not end in a name and a version, [`RepositoryError::Faulty`]
-    /// when the manifest cannot be read.
+    /// when the manifest cannot be read, or does not follow from a graph that has none.
     pub fn open_within(path: &Path, limits: &VersionLimits) -> Result<Self, RepositoryError> {
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let id =
-            id_of(path).ok_or_else(|| RepositoryError::NotABundle { path: path.to_owned() })?;
+            id_of(&whole).ok_or_else(|| RepositoryError::NotABundle { path: path.to_owned() })?;
+        if is_plain_model(&whole) {
+            return Self::open_plain(id, &whole, limits);
+        }
         let manifest = read_manifest(path).map_err(|fault| RepositoryError::Faulty {
             path: path.to_owned(),
             faults: vec![fault],
@@ -66,7 +75,27 @@ impl Bundle {
         let contents = read_contents(path, &manifest, limits.max_graph_nodes);
         let (graph, faults) = (contents.graph, contents.faults);
         let path = path.to_owned();
-        Ok(Self { id, path, manifest, graph, faults, configured_catalogue: None })
+        let notes = Vec::new();
+        Ok(Self { id, path, manifest, graph, notes, faults, configured_catalogue: None })
+    }
+
+    /// Reads a model without a manifest.
+    fn open_plain(
+        id: ModelId,
+        path: &Path,
+        limits: &VersionLimits,
+    ) -> Result<Self, RepositoryError> {
+        let faulty = |faults| RepositoryError::Faulty { path: path.to_owned(), faults };
+        let config = read_config(&config_path(path), id.name.as_str()).map_err(faulty)?;
+        let plain = read_plain(path, limits.max_graph_nodes);
+        let (graph, faults) = (plain.contents.graph, plain.contents.faults);
+        if graph.is_empty() {
+            return Err(faulty(faults));
+        }
+        let manifest = derived(&plain.signature, plain.files, config.as_ref()).map_err(faulty)?;
+        let notes = config.map(|config| config.notes).unwrap_or_default();
+        let path = path.to_owned();
+        Ok(Self { id, path, manifest, graph, notes, faults, configured_catalogue: None })
     }
 
     /// Has the catalogue read from a file that the configuration names, instead of one of its own.
@@ -117,10 +146,23 @@ impl Bundle {
 }
 
 fn id_of(path: &Path) -> Option<ModelId> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let version = Version::parse(path.file_name()?.to_str()?)?;
+    let Some(version) = Version::parse(path.file_name()?.to_str()?) else {
+        return only_version_of(path);
+    };
     let name = ModelName::parse(path.parent()?.file_name()?.to_str()?)?;
     Some(ModelId { name, version })
+}
+
+/// Reads the `config.pbtxt` of a model, where there is one.
+fn read_config(path: &Path, model: &str) -> Result<Option<ModelConfig>, Vec<Fault>> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(&text, model).map(Some),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => {
+            let fix = "make it a file that the server may read, or take it away";
+            Err(vec![Fault::new(CONFIG, format!("cannot be read: {cause}"), fix)])
+        }
+    }
 }
 
 /// Reads the manifest of a bundle's directory, and nothing else of it.

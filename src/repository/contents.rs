@@ -12,13 +12,14 @@ use rustix::fs::OFlags;
 
 use crate::{
     repository::{error::Fault, manifest::Manifest},
-    runtime::{Graph, GraphFault, ScannedGraph, Summed},
+    runtime::{Graph, GraphFault, ScannedGraph, Signature, Summed},
 };
 
 /// The manifest's file name.
 pub(super) const MANIFEST: &str = "model.toml";
 
-const GRAPH: &str = "model.onnx";
+/// The graph's file name.
+pub(super) const GRAPH: &str = "model.onnx";
 
 /// What a bundle's files hold.
 #[derive(Debug, Default)]
@@ -43,7 +44,8 @@ pub(super) fn read_contents(path: &Path, manifest: &Manifest, most_nodes: u64) -
         contents.noted(fit.map_err(of_graph))
     });
     let mut wanted = wanted(graph.as_ref());
-    let unfit = wanted.iter().filter_map(|(name, what)| unfit_location(name, what, manifest));
+    let is_listed = |name: &str| manifest.files.contains_key(name);
+    let unfit = wanted.iter().filter_map(|(name, what)| unfit_location(name, what, is_listed));
     let unfit: Vec<Fault> = unfit.collect();
     let mut is_whole = unfit.is_empty();
     contents.faults.extend(unfit);
@@ -63,6 +65,54 @@ pub(super) fn read_contents(path: &Path, manifest: &Manifest, most_nodes: u64) -
     }
     contents.faults.extend(unlisted(path, manifest));
     contents
+}
+
+/// What the files of a model without a manifest hold.
+#[derive(Debug, Default)]
+pub(super) struct PlainContents {
+    /// The graph with all of its values, and what is wrong with the files.
+    pub(super) contents: Contents,
+    /// What the graph declares.
+    pub(super) signature: Signature,
+    /// The sums of the graph and of the files that it has values in.
+    pub(super) files: BTreeMap<String, String>,
+}
+
+/// Reads a graph that has no manifest, and the files that it has values in; there are no sums to hold them against.
+pub(super) fn read_plain(path: &Path, most_nodes: u64) -> PlainContents {
+    let mut plain = PlainContents::default();
+    let contents = &mut plain.contents;
+    let read = |name: &str, tensor: Option<&str>| {
+        read_listed(path, name, tensor).map_err(|fault| {
+            let fix = "put the file itself beside the others; docs/plain-models.md describes them";
+            Fault::new(name, fault.wrong, fix)
+        })
+    };
+    let Some(graph) = contents.noted(read(GRAPH, None)).and_then(|file| {
+        let fit = scanned(file, most_nodes);
+        contents.noted(fit.map_err(of_graph))
+    }) else {
+        return plain;
+    };
+    plain.files.insert(GRAPH.to_owned(), hex(graph.sum()));
+    plain.signature = contents.noted(graph.declared().map_err(of_graph)).unwrap_or_default();
+    let mut data = BTreeMap::new();
+    for (name, what) in wanted(Some(&graph)) {
+        match unfit_location(&name, &what, |_| true) {
+            Some(fault) => contents.faults.push(fault),
+            None => {
+                if let Some(file) = contents.noted(read(&name, Some(&what))) {
+                    plain.files.insert(name.clone(), hex(&file.sum));
+                    data.insert(name, file);
+                }
+            }
+        }
+    }
+    if contents.faults.is_empty() {
+        let whole = contents.noted(graph.with(&data).map_err(of_graph));
+        contents.graph = whole.unwrap_or_default();
+    }
+    plain
 }
 
 impl Contents {
@@ -118,13 +168,13 @@ fn wanted(graph: Option<&ScannedGraph>) -> BTreeMap<String, String> {
 }
 
 /// Why a file that a tensor names is none of the bundle's; it is not even looked for.
-fn unfit_location(name: &str, what: &str, manifest: &Manifest) -> Option<Fault> {
+fn unfit_location(name: &str, what: &str, is_listed: impl Fn(&str) -> bool) -> Option<Fault> {
     let (why, fix) = if !is_plain(name) {
         let fix = "put the data into the bundle's own directory, and name the file alone";
         ("is not a plain file name", fix)
     } else if name == GRAPH {
         ("is the model itself", "keep the values in the tensor, or in a file of their own")
-    } else if !manifest.files.contains_key(name) {
+    } else if !is_listed(name) {
         ("is not listed in the manifest", "list the file under [files] with its sha256sum")
     } else {
         return None;
@@ -202,7 +252,8 @@ mod tests {
             "format = 1\nrole = 'ranker'\n[files]\n'w.bin' = ''\n'%2e%2e' = ''\n'model.onnx' = ''\n'../w' = ''",
         )
         .unwrap();
-        let fault = unfit_location(name, "the tensor `w`", &manifest);
+        let is_listed = |name: &str| manifest.files.contains_key(name);
+        let fault = unfit_location(name, "the tensor `w`", is_listed);
         match (fault, want) {
             (None, None) => {}
             (Some(fault), Some(words)) => {

@@ -57,6 +57,9 @@ pub struct Manifest {
     /// The sha256 sum of each file of the bundle but the manifest.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// How requests share a batch, of a model that is asked by its tensors; what the role says, of others.
+    #[serde(skip)]
+    pub sharing: Option<Sharing>,
 }
 
 fn yes() -> bool {
@@ -71,6 +74,22 @@ pub enum Role {
     Ranker,
     /// Turns a history into an embedding.
     UserEncoder,
+    /// Is asked by its tensors: a model without a manifest. No manifest says this.
+    #[serde(skip)]
+    Tensors,
+}
+
+/// How requests share a batch, of a model that is asked by its tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each is a run of its own, as it came.
+    Whole,
+    /// Each is a run of its own, or several where it has more rows than a batch may have.
+    Apart,
+    /// Their rows stand one behind another where their other dimensions are alike.
+    Joined,
+    /// As [`Self::Joined`] where company is found to change no answer, else as [`Self::Whole`].
+    JoinedIfIndependent,
 }
 
 /// How candidates lie in the tensors.
@@ -187,6 +206,9 @@ pub struct TextSpec {
     pub defaults: BTreeMap<String, String>,
 }
 
+/// The name of the dimension along which rows of several requests stand one behind another.
+pub const ROWS: &str = "rows";
+
 /// One dimension of a declared shape.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
@@ -284,6 +306,9 @@ pub enum Source {
     HistoryLength,
     /// A tokenised text.
     Tokens,
+    /// The tensor that the request brings itself. No manifest says this.
+    #[serde(skip)]
+    Given,
 }
 
 /// What is read of an event.

@@ -9,8 +9,11 @@ mod edit_error;
 mod error;
 mod golden;
 mod manifest;
+mod model_config;
 mod place;
 mod place_options;
+mod plain;
+mod plain_place;
 mod scan;
 mod serving_change;
 mod serving_edit;
@@ -20,6 +23,7 @@ mod serving_text;
 mod stamp;
 mod tables;
 mod template;
+mod text_format;
 mod toml_text;
 mod verify;
 mod verify_texts;
@@ -31,11 +35,12 @@ pub use error::{Fault, RepositoryError};
 pub use golden::{GoldenInputs, GoldenResult, golden_inputs, run_golden};
 pub use manifest::{
     Activation, CatalogueSpec, ColumnType, DimSpec, EncoderRef, EventField, FileRef, HistorySpec,
-    InputSpec, Layout, Manifest, OutputSpec, Pad, Role, Source, TextSpec, TokenPart, UnknownItems,
-    UserItemStat, VocabularySpec,
+    InputSpec, Layout, Manifest, OutputSpec, Pad, ROWS, Role, Sharing, Source, TextSpec, TokenPart,
+    UnknownItems, UserItemStat, VocabularySpec,
 };
 pub use place::Place;
 pub use place_options::PlaceOptions;
+pub use plain_place::is_plain_model;
 pub use scan::Found;
 pub use serving_change::{change, read_serving};
 pub use serving_edit::{Edit, edited};

@@ -19,6 +19,18 @@ struct Entry {
     e_tag: Option<String>,
 }
 
+impl Entry {
+    fn of(name: OsString, metadata: &fs::Metadata) -> Self {
+        Self {
+            name,
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            e_tag: None,
+        }
+    }
+}
+
 impl Stamp {
     /// What an object store lists: the name of each object with its size, the time of its last change in milliseconds, and its
     /// tag; and whether the manifest is here.
@@ -39,18 +51,17 @@ impl Stamp {
         Self { directory: is_here.into(), entries }
     }
 
+    /// The same with a file that stands elsewhere, where there is one.
+    pub(super) fn with(mut self, file: &Path) -> Self {
+        let name = file.as_os_str().to_owned();
+        self.entries.extend(fs::metadata(file).ok().map(|metadata| Entry::of(name, &metadata)));
+        self
+    }
+
     /// Looks at a directory; what vanishes meanwhile is left out, and makes another stamp than before.
     pub fn of(path: &Path) -> Self {
-        let entry = |entry: fs::DirEntry| {
-            let metadata = entry.metadata().ok()?;
-            Some(Entry {
-                name: entry.file_name(),
-                inode: metadata.ino(),
-                bytes: metadata.len(),
-                modified: (metadata.mtime(), metadata.mtime_nsec()),
-                e_tag: None,
-            })
-        };
+        let entry =
+            |entry: fs::DirEntry| Some(Entry::of(entry.file_name(), &entry.metadata().ok()?));
         let mut entries: Vec<Entry> =
             fs::read_dir(path).into_iter().flatten().flatten().filter_map(entry).collect();
         entries.sort();

@@ -8,7 +8,7 @@ use crate::{
         error::Fault,
         manifest::{
             CatalogueSpec, ColumnType, DimSpec, EventField, InputSpec, Layout, Manifest,
-            OutputSpec, Role, Source,
+            OutputSpec, ROWS, Role, Sharing, Source,
         },
         verify_texts::check_texts,
     },
@@ -19,6 +19,10 @@ use crate::{
 /// Lists everything that is wrong between a manifest and the graph that it binds; empty where nothing is.
 pub fn verify(manifest: &Manifest, signature: &Signature) -> Vec<Fault> {
     let mut faults = Vec::new();
+    if manifest.role == Role::Tensors {
+        check_derived(manifest, signature, &mut faults);
+        return faults;
+    }
     check_role(manifest, &mut faults);
     check_names(manifest, signature, &mut faults);
     check_texts(manifest, &mut faults);
@@ -42,6 +46,31 @@ pub fn verify(manifest: &Manifest, signature: &Signature) -> Vec<Fault> {
         check_output(&at, manifest, output, &mut faults);
     }
     faults
+}
+
+/// Holds what a graph declares of itself, and what stands beside it, against what its session knows.
+fn check_derived(manifest: &Manifest, signature: &Signature, faults: &mut Vec<Fault>) {
+    check_names(manifest, signature, faults);
+    for input in &manifest.inputs {
+        let at = format!("inputs.{}", input.name);
+        if let Some(info) = signature.inputs.iter().find(|i| i.name == input.name) {
+            check_tensor(&at, Some(input.dtype), &input.shape, info, faults);
+        }
+    }
+    let is_guessed = manifest.sharing == Some(Sharing::JoinedIfIndependent);
+    for output in &manifest.outputs {
+        let info = signature.outputs.iter().find(|o| o.name == output.name);
+        // A session may know the length of what is declared as of any length.
+        let first = |info: &TensorInfo| matches!(info.dims.first(), Some(Dim::Fixed(_)));
+        let is_batch = output.shape.first().is_some_and(|dim| dim.is(ROWS));
+        if is_batch && !is_guessed && info.is_some_and(first) {
+            faults.push(Fault::new(
+                format!("outputs.{}.shape[0]", output.name),
+                "is the batch's dimension, and the graph gives always the same length",
+                "write `max_batch_size: 0` in config.pbtxt, or export a graph that gives a row for each row",
+            ));
+        }
+    }
 }
 
 fn check_role(manifest: &Manifest, faults: &mut Vec<Fault>) {
@@ -123,6 +152,9 @@ fn check_names(manifest: &Manifest, signature: &Signature, faults: &mut Vec<Faul
     }
 }
 
+/// What to do about a tensor of a type that is not carried.
+pub(super) const CARRIED: &str = "export it as float32, float16, int64, int32, bool or string";
+
 /// Dtype, rank and dims, as declared and as the graph has them.
 fn check_tensor(
     at: &str,
@@ -135,7 +167,7 @@ fn check_tensor(
         (Err(name), _) => faults.push(Fault::new(
             at,
             format!("has the type {name} in the graph, which is not carried"),
-            "export it as float32, float16, int64, int32, bool or string",
+            CARRIED,
         )),
         (Ok(real), Some(said)) if *real != said => faults.push(Fault::new(
             format!("{at}.dtype"),
@@ -198,6 +230,7 @@ fn leading(manifest: &Manifest, input: &InputSpec, candidate: &[&str]) -> Leadin
         | Source::CandidateMask
         | Source::Tokens => Leading::Candidate,
         Source::History | Source::HistoryMask => Leading::Event,
+        Source::Given => Leading::Candidate,
     }
 }
 

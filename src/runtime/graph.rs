@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::runtime::{
+    declared::declared,
     external_tensor::ExternalTensor,
     graph_fault::GraphFault,
     graph_scan::{Found, scan},
     inline::inlined,
+    signature::Signature,
     summed::{Sum, Summed},
 };
 
@@ -46,6 +48,19 @@ impl ScannedGraph {
     /// Tensors whose values stand in other files.
     pub fn external(&self) -> &[ExternalTensor] {
         &self.found.external
+    }
+
+    /// The sum of the model's own file.
+    pub fn sum(&self) -> &Sum {
+        &self.model.sum
+    }
+
+    /// The inputs and outputs that the model declares; a session of it may know more of the outputs' dimensions.
+    ///
+    /// # Errors
+    /// A [`GraphFault`] where it says of one of them not even how many dimensions it has.
+    pub fn declared(&self) -> Result<Signature, GraphFault> {
+        declared(&self.model.bytes)
     }
 
     /// Puts the values of other files, by their names in the model, in their places; without any it is what it was.

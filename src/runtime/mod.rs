@@ -2,6 +2,7 @@
 
 mod binding;
 mod blocks;
+mod declared;
 mod environment;
 mod error;
 mod external_tensor;

@@ -4,12 +4,17 @@ use std::fs;
 
 use crate::{
     batching::{BatchLayout, InputAxes, Joins, Lead, OutputAxes, PadSide},
-    repository::{Bundle, DimSpec, InputSpec, Layout, Manifest, Pad, Role, Source, TokenPart},
+    repository::{
+        Bundle, DimSpec, InputSpec, Layout, Manifest, Pad, Role, Sharing, Source, TokenPart,
+    },
 };
 
 /// The layout of a bundle's batches; reads its tokenizers' padding ids.
 pub fn batch_layout(bundle: &Bundle) -> BatchLayout {
     let manifest = &bundle.manifest;
+    if manifest.role == Role::Tensors {
+        return layout_of_tensors(manifest);
+    }
     let by_rows = manifest.role == Role::Ranker && manifest.layout == Layout::Rows;
     let candidates = manifest.inputs.iter().position(|input| second_is(input, "candidates"));
     let outputs = manifest.outputs.iter().map(|output| OutputAxes {
@@ -24,6 +29,27 @@ pub fn batch_layout(bundle: &Bundle) -> BatchLayout {
         inputs: manifest.inputs.iter().map(|input| input_axes(bundle, input)).collect(),
         outputs: outputs.collect(),
         joins: joins(manifest),
+    }
+}
+
+/// The layout of a model that is asked by its tensors: rows of requests that are otherwise alike, or each request by itself.
+pub(super) fn layout_of_tensors(manifest: &Manifest) -> BatchLayout {
+    let (unit, joins) = match manifest.sharing {
+        None | Some(Sharing::Whole) => (Lead::Whole, Joins::Alone),
+        Some(Sharing::Apart) => (Lead::Rows, Joins::Alone),
+        Some(Sharing::Joined | Sharing::JoinedIfIndependent) => (Lead::Rows, Joins::SameShape),
+    };
+    let has_length = |input: &InputSpec| matches!(input.shape.get(1), Some(DimSpec::Named(_)));
+    let inputs = manifest.inputs.iter().map(|input| InputAxes {
+        padded: unit == Lead::Rows && has_length(input),
+        ..InputAxes::of(unit)
+    });
+    let output = OutputAxes { lead: unit, as_long_as: None };
+    BatchLayout {
+        unit,
+        inputs: inputs.collect(),
+        outputs: vec![output; manifest.outputs.len()],
+        joins,
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     batching::{
         Backlog, BatchCounts, BatchError, BatchLayout, BatchMetrics, BatchOptions, Buckets,
-        CostTable, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
+        CostTable, Lead, ModelQueue, Outlook, Pipeline, Priority, QueueSetup, Trip, Turns, Work,
     },
     deadline::Deadline,
     ids::{CallerName, ModelId},
@@ -21,6 +21,7 @@ use crate::{
         batch_options::batch_options,
         error::ServingError,
         noticing::Noticing,
+        settling::settled,
         shapes::shapes,
         warm_up::{longest_run, measure_costs, run_shapes},
     },
@@ -124,11 +125,17 @@ impl<'a> ColdModel<'a> {
     /// # Errors
     /// [`ServingError::Thread`].
     pub fn warm_up(self) -> Result<ModelHandle, ServingError> {
-        let Self { runtime, bundle, options, batching, mut instances } = self;
-        let inputs: Vec<&str> = bundle.manifest.inputs.iter().map(|i| i.name.as_str()).collect();
-        let output_dtypes = output_dtypes(&bundle.manifest, &instances);
+        let Self { runtime, bundle, options, mut batching, mut instances } = self;
         let model = bundle.id.to_string();
-        let layout = batch_layout(bundle);
+        let (manifest, layout) = match instances.first_mut() {
+            Some(instance) => settled(instance.as_mut(), bundle),
+            None => (bundle.manifest.clone(), batch_layout(bundle)),
+        };
+        let output_dtypes = output_dtypes(&manifest, &instances);
+        let inputs: Vec<&str> = manifest.inputs.iter().map(|i| i.name.as_str()).collect();
+        if layout.unit == Lead::Whole {
+            batching.max_batch_rows = 1;
+        }
         let most = batching.max_batch_rows;
         let unstarted = |cause| ServingError::Thread { model: model.clone(), cause };
         let measure = || {
@@ -159,7 +166,8 @@ impl<'a> ColdModel<'a> {
         };
         // These threads answer requests: they are started by one whose priority is not lowered.
         let queue = ModelQueue::start(setup, instances, &options.turns).map_err(unstarted)?;
-        let (id, manifest) = (bundle.id.clone(), bundle.manifest.clone());
+        drop(inputs);
+        let id = bundle.id.clone();
         Ok(ModelHandle { id, manifest, output_dtypes, device, batching, queue })
     }
 }

@@ -145,7 +145,7 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
     let handle = model.handle();
     let (encoder, features) = match model {
         Model::Ranker(ranker) => (ranker.encoder().map(|e| e.id().clone()), ranker.features()),
-        Model::Encoder(_) => (None, [].as_slice()),
+        Model::Encoder(_) | Model::Tensors(_) => (None, [].as_slice()),
     };
     pb::ModelInfo {
         name: id.name.to_string(),
@@ -153,6 +153,7 @@ fn model_info(id: &ModelId, model: &Model, labels: Vec<String>) -> pb::ModelInfo
         role: match model.role() {
             Role::Ranker => pb::ModelRole::Ranker.into(),
             Role::UserEncoder => pb::ModelRole::UserEncoder.into(),
+            Role::Tensors => pb::ModelRole::Tensors.into(),
         },
         labels,
         device: handle.device().to_owned(),

@@ -166,7 +166,7 @@ impl ModelApi {
         let published = self.parts.engine.registry().all();
         let encoders = published.iter().filter_map(|(ranker, model)| match model.as_ref() {
             Model::Ranker(own) => Some((own.encoder()?.id().clone(), ranker.clone())),
-            Model::Encoder(_) => None,
+            Model::Encoder(_) | Model::Tensors(_) => None,
         });
         let own = encoders.filter(|(encoder, _)| encoder.name == *model);
         own.map(|(encoder, ranker)| (encoder.version, ranker)).collect()

@@ -54,7 +54,7 @@ pub struct VersionReport {
     pub state: String,
     /// Why it is in that state, or how far it is; empty where there is nothing to say.
     pub state_reason: String,
-    /// `ranker` or `user_encoder`; empty where it is not loaded.
+    /// `ranker`, `user_encoder` or `tensors`; empty where it is not loaded.
     pub role: String,
     /// Its labels.
     pub labels: Vec<String>,

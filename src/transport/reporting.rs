@@ -98,7 +98,7 @@ fn published(
     let state = if is_shadow { State::Shadow } else { State::Ready };
     let encoder = match model {
         Model::Ranker(ranker) => ranker.encoder().map(|encoder| encoder.id().to_string()),
-        Model::Encoder(_) => None,
+        Model::Encoder(_) | Model::Tensors(_) => None,
     };
     let rules = traffic.map(Traffic::rules);
     let callers = rules.into_iter().flat_map(|rules| &rules.callers);
@@ -111,6 +111,7 @@ fn published(
         role: match model.role() {
             Role::Ranker => "ranker".to_owned(),
             Role::UserEncoder => "user_encoder".to_owned(),
+            Role::Tensors => "tensors".to_owned(),
         },
         labels: registry.labels(id),
         live: registry.is_live(id),

@@ -55,7 +55,9 @@ impl Failure {
             reason: error.reason(),
             violations: match error {
                 RankError::Invalid(faults) => faults.iter().map(shortened).collect(),
-                RankError::NotARanker(_) => vec![FieldFault::new("model.name", error.to_string())],
+                RankError::NotARanker(_) | RankError::OnlyTensors(_) => {
+                    vec![FieldFault::new("model.name", error.to_string())]
+                }
                 _ => Vec::new(),
             },
             resource: match error {

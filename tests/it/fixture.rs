@@ -26,6 +26,13 @@ pub fn long_models() -> PathBuf {
     folder
 }
 
+/// The model repository whose models have no manifest.
+pub fn plain_models() -> PathBuf {
+    let folder = root().join("target").join("test-models-plain");
+    assert!(folder.is_dir(), "no test models in {}: run `make test`", folder.display());
+    folder
+}
+
 /// A bundle that the project ships.
 pub fn shipped(path: &str) -> PathBuf {
     root().join("models").join(path)

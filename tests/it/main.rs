@@ -9,6 +9,7 @@ mod graph_cache;
 mod metrics_by_otlp;
 mod metrics_table;
 mod packed;
+mod plain_models;
 
 // A repository in an object store.
 mod bucket;

@@ -21,6 +21,7 @@ BINARY = Path(os.environ.get("PODIUM_BIN", ROOT / "target" / "debug" / "podium")
 LIBRARY = ROOT / ".onnxruntime" / "libonnxruntime.so"
 TEST_MODELS = ROOT / "target" / "test-models"
 FAULTY_MODELS = ROOT / "target" / "test-models-faulty"
+PLAIN_MODELS = ROOT / "target" / "test-models-plain"
 SHIPPED_MODELS = ROOT / "models"
 TEST_CACHE = ROOT / "target" / "test-cache"
 START_SECONDS = 120.0

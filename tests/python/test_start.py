@@ -18,7 +18,7 @@ from server import FAULTY_MODELS, TEST_MODELS, Server, free_port, podium
 from test_health import stub
 
 PRICES = {"ids": ["a"], "columns": [column("price", [1])]}
-# A directory that is no version, or that holds no manifest, is no bundle and passed over.
+# A directory that is no version, or that holds neither manifest nor graph, is no bundle and passed over.
 SILENT = {"missing-manifest", "version-zero", "version-text"}
 SERVED = {"right"}
 

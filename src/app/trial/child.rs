@@ -112,6 +112,7 @@ fn load(
         }
         // Its encoder is another version, which was tried itself.
         Role::Ranker => Ranker::compile(&bundle, handle, None, example).map(drop),
+        Role::Tensors => Ok(()),
     };
     compiled.map_err(|error| error.to_string())?;
     let cost = cost.points().iter().map(|point| (point.size, point.run_us)).collect();

@@ -337,5 +337,9 @@ fn bind(
             Binding::History(HistoryInput::new(input, vocabulary))
         }
         Source::Tokens => Binding::Tokens(TextFeature::new(input)),
+        Source::Given => {
+            let fix = "bind it to a source of docs/bundle.md";
+            return Err(Fault::new(&input.name, "is bound to nothing of a request", fix));
+        }
     })
 }

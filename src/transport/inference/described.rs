@@ -3,7 +3,7 @@
 use crate::{
     batching::{BatchOptions, Priority},
     ids::Version,
-    repository::{DimSpec, Manifest},
+    repository::{DimSpec, Manifest, Sharing},
     serving::ModelHandle,
     tensor::DType,
     transport::{
@@ -81,9 +81,14 @@ pub(super) fn config(handle: &ModelHandle, versions: &[Version]) -> ModelConfig 
             kind: if on_cpu { Kind::Cpu } else { Kind::Gpu }.into(),
             count: small(handle.instances()),
         }],
-        dynamic_batching: Some(dynamic_batching(batching)),
+        dynamic_batching: joins(manifest).then(|| dynamic_batching(batching)),
         default_model_filename: "model.onnx".to_owned(),
     }
+}
+
+/// Whether several requests may share a run.
+fn joins(manifest: &Manifest) -> bool {
+    !matches!(manifest.sharing, Some(Sharing::Apart | Sharing::Whole))
 }
 
 fn dynamic_batching(batching: &BatchOptions) -> ModelDynamicBatching {
@@ -103,7 +108,8 @@ fn max_batch_size(manifest: &Manifest, batching: &BatchOptions) -> i32 {
     let mut leads = inputs.chain(manifest.outputs.iter().map(|output| output.shape.first()));
     let first = leads.next().flatten();
     let is_one = matches!(first, Some(DimSpec::Named(_))) && leads.all(|lead| lead == first);
-    if is_one { small(batching.max_batch_rows) } else { 0 }
+    let is_cut = manifest.sharing != Some(Sharing::Whole);
+    if is_one && is_cut { small(batching.max_batch_rows) } else { 0 }
 }
 
 fn dims(shape: &[DimSpec]) -> Vec<i64> {
