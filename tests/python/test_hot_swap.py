@@ -22,7 +22,7 @@ import swap
 import tiny
 from client import Client, refusal
 from expected import column
-from repository import Repository, reaches, reason, states, until
+from repository import SOON, Repository, reaches, reason, states, until
 from server import TEST_MODELS, Server, podium
 from slow import rounds_for, slow
 from test_health import stub
@@ -65,7 +65,7 @@ def answering(client: Client, **model: Any) -> int:
     return version
 
 
-def answers_with(client: Client, version: int, seconds: float = 15.0, **model: Any) -> None:
+def answers_with(client: Client, version: int, seconds: float = SOON, **model: Any) -> None:
     """Waits until requests go to the version."""
     until(lambda: answering(client, **model) == version, f"version {version} never answered", seconds)
 
