@@ -77,6 +77,7 @@ class ModelRole(_Known):
     UNSPECIFIED = 0
     RANKER = 1
     USER_ENCODER = 2
+    TENSORS = 3
 
 
 class FeatureScope(_Known):
