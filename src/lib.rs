@@ -22,3 +22,4 @@ pub mod tensor;
 pub mod texts;
 pub mod transport;
 pub mod users;
+mod wire;

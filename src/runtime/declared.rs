@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::{
     runtime::{
+        element_type::dtype_of,
         external_tensor::at,
         graph_fault::GraphFault,
         signature::{Dim, Signature, TensorInfo},
-        wire::{Field, Value, next_field},
     },
-    tensor::DType,
+    wire::{Field, Value, next_field},
 };
 
 /// Reads the signature that a model declares; inputs that the model itself has a value for are none.
@@ -86,30 +86,6 @@ fn dim_of(dim: &[u8]) -> Result<Dim, GraphFault> {
     Ok(length.map_or(Dim::Dynamic(name), Dim::Fixed))
 }
 
-/// The element type of that number in `TensorProto.DataType`.
-fn dtype_of(element: u64) -> Result<DType, String> {
-    let other = match element {
-        1 => return Ok(DType::Float32),
-        6 => return Ok(DType::Int32),
-        7 => return Ok(DType::Int64),
-        8 => return Ok(DType::String),
-        9 => return Ok(DType::Bool),
-        10 => return Ok(DType::Float16),
-        2 => "uint8",
-        3 => "int8",
-        4 => "uint16",
-        5 => "int16",
-        11 => "float64",
-        12 => "uint32",
-        13 => "uint64",
-        14 => "complex64",
-        15 => "complex128",
-        16 => "bfloat16",
-        number => return Err(format!("number {number}")),
-    };
-    Err(other.to_owned())
-}
-
 /// What a value is that is no tensor.
 fn other_type(of_value: &[u8]) -> Result<&'static str, GraphFault> {
     let mut kind = "unknown";
@@ -157,7 +133,7 @@ fn each<'a>(
 mod tests {
     use proptest::prelude::*;
 
-    use crate::runtime::wire::Message;
+    use crate::wire::Message;
 
     use super::*;
 

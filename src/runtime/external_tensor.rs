@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::runtime::{
-    graph_fault::GraphFault,
+use crate::{
+    runtime::graph_fault::GraphFault,
     wire::{Field, Value, next_field},
 };
 
@@ -158,7 +158,7 @@ fn bytes_of(elements: u64, dtype: u64) -> Option<u64> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use crate::runtime::wire::Message;
+    use crate::wire::Message;
 
     use super::*;
 

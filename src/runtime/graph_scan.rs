@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::runtime::{
-    external_tensor::ExternalTensor,
-    graph_calls::{Body, Callee, expanded},
-    graph_fault::GraphFault,
-    onnx_parts::Kind,
+use crate::{
+    runtime::{
+        external_tensor::ExternalTensor,
+        graph_calls::{Body, Callee, expanded},
+        graph_fault::GraphFault,
+        onnx_parts::Kind,
+    },
     wire::{Value, next_field},
 };
 
@@ -154,7 +156,7 @@ fn text(message: &[u8], number: u64) -> Result<&[u8], GraphFault> {
 
 #[cfg(test)]
 mod tests {
-    use crate::runtime::{external_tensor::tests::external, wire::Message};
+    use crate::{runtime::external_tensor::tests::external, wire::Message};
 
     use super::*;
 

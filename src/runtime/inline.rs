@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::runtime::{
-    external_tensor::{ExternalTensor, at},
-    graph_fault::GraphFault,
-    onnx_parts::Kind,
-    summed::Summed,
+use crate::{
+    runtime::{
+        external_tensor::{ExternalTensor, at},
+        graph_fault::GraphFault,
+        onnx_parts::Kind,
+        summed::Summed,
+    },
     wire::{Value, header, next_field},
 };
 
@@ -125,9 +127,8 @@ impl<'a> Inlining<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::runtime::{
-        external_tensor::tests::external,
-        graph_scan::scan,
+    use crate::{
+        runtime::{external_tensor::tests::external, graph_scan::scan},
         wire::{Message, fields},
     };
 

@@ -3,6 +3,7 @@
 mod binding;
 mod blocks;
 mod declared;
+mod element_type;
 mod environment;
 mod error;
 mod external_tensor;
@@ -27,7 +28,6 @@ mod signature;
 mod stop;
 mod summed;
 mod values;
-mod wire;
 
 pub use blocks::InputBlocks;
 pub use environment::{LIBRARY_VERSION, Runtime};

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use crate::{
     runtime::{
+        element_type::number_of,
         plan::{PackedInput, Place, Plan},
-        wire::{Field, Message, Value, fields},
     },
     tensor::DType,
+    wire::{Field, Message, Value, fields},
 };
 
 /// The oldest version of the operators whose `Reshape` can be told to keep dims of zero.
@@ -104,20 +105,8 @@ fn spliced_graph(graph: &[u8], plan: &Plan) -> Result<Vec<u8>, String> {
 /// An input of one dimension.
 fn value_info(name: &str, dtype: DType, dim: &Message) -> Message {
     let shape = Message::default().message(1, dim);
-    let tensor = Message::default().number(1, element_type(dtype)).message(2, &shape);
+    let tensor = Message::default().number(1, number_of(dtype)).message(2, &shape);
     Message::named(name).message(2, &Message::default().message(1, &tensor))
-}
-
-/// ONNX's number of an element type.
-fn element_type(dtype: DType) -> u64 {
-    match dtype {
-        DType::Float32 => 1,
-        DType::Int32 => 6,
-        DType::Int64 => 7,
-        DType::String => 8,
-        DType::Bool => 9,
-        DType::Float16 => 10,
-    }
 }
 
 /// The nodes that cut an input out of its block.
@@ -128,7 +117,7 @@ fn prologue(input: &PackedInput) -> Vec<Message> {
     let mut last = flat;
     if input.dtype != input.block.dtype() {
         let cast = format!("podium.cast.{}", input.name);
-        let to = attribute("to", element_type(input.dtype));
+        let to = attribute("to", number_of(input.dtype));
         nodes.push(node("Cast", &[&last], &cast).message(5, &to));
         last = cast;
     }
@@ -169,7 +158,7 @@ pub(super) mod tests {
         let shape = dims.iter().fold(Message::default(), |shape, dim| {
             shape.message(1, &Message::default().text(2, dim))
         });
-        let tensor = Message::default().number(1, element_type(dtype)).message(2, &shape);
+        let tensor = Message::default().number(1, number_of(dtype)).message(2, &shape);
         Message::named(name).message(2, &Message::default().message(1, &tensor))
     }
 

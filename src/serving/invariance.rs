@@ -45,11 +45,7 @@ pub fn check_invariance(
     if layout.joins == Joins::Alone || jobs.len() < 2 {
         return Ok(None);
     }
-    let mut alone = Vec::new();
-    for job in &jobs {
-        alone.extend(run_together(instance, &layout, &names, &[job])?);
-    }
-    let together = run_together(instance, &layout, &names, &jobs)?;
+    let (alone, together) = alone_and_together(instance, &layout, &names, &jobs)?;
     let changed: Vec<Vec<Tensor>> = jobs.iter().map(|job| changed(&layout, job)).collect();
     let mut bit_equal = true;
     for which in 0..jobs.len() {
@@ -69,6 +65,23 @@ pub fn check_invariance(
         reordered: orders.count(),
         bit_equal: bit_equal && together == reversed,
     }))
+}
+
+/// The outputs of each of some jobs.
+type Answers = Vec<Vec<Tensor>>;
+
+/// What each job is answered alone, and what in one batch with the others.
+pub(super) fn alone_and_together(
+    instance: &mut dyn ModelInstance,
+    layout: &BatchLayout,
+    names: &[&str],
+    jobs: &[&[Tensor]],
+) -> Result<(Answers, Answers), BatchError> {
+    let mut alone = Vec::new();
+    for job in jobs {
+        alone.extend(run_together(instance, layout, names, &[job])?);
+    }
+    Ok((alone, run_together(instance, layout, names, jobs)?))
 }
 
 /// Whether a case may share a batch with the first.

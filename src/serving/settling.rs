@@ -1,11 +1,12 @@
 //! How requests share a batch: for a model that nobody has described, it is found out by trying.
 
 use crate::{
-    batching::{BatchError, BatchLayout, run_together},
+    batching::{BatchError, BatchLayout},
     repository::{Bundle, DimSpec, Manifest, ROWS, Sharing},
     runtime::ModelInstance,
     serving::{
         batch_layout::{batch_layout, layout_of_tensors},
+        invariance::alone_and_together,
         warm_up::varied_inputs,
     },
     tensor::{DType, Tensor},
@@ -69,11 +70,7 @@ fn moved_by_company(instance: &mut dyn ModelInstance, manifest: &Manifest) -> Op
     });
     let mut compare = || -> Result<Option<String>, BatchError> {
         let jobs: Vec<&[Tensor]> = requests.iter().map(Vec::as_slice).collect();
-        let mut alone = Vec::new();
-        for job in &jobs {
-            alone.extend(run_together(instance, &layout, &names, &[job])?);
-        }
-        let together = run_together(instance, &layout, &names, &jobs)?;
+        let (alone, together) = alone_and_together(instance, &layout, &names, &jobs)?;
         let pairs = alone.iter().zip(&together).flat_map(|(a, b)| a.iter().zip(b));
         let outputs = manifest.outputs.iter().cycle();
         let moved = outputs.zip(pairs).find(|(_, (alone, together))| !is_same(alone, together));

@@ -19,9 +19,9 @@ use crate::{
         otlp::{Collector, OtlpError, Signal},
         otlp_options::OtlpOptions,
         span_queue::{SpanQueue, SpanReceiver, Waiting},
-        wire_message::WireMessage,
         written_span::Pen,
     },
+    wire,
 };
 
 /// Makes the metrics that are sent next.
@@ -213,16 +213,14 @@ impl SpanSending {
     /// OTLP's message `ExportTraceServiceRequest`, of spans that are written.
     fn message(&self, spans: &[Vec<u8>]) -> Vec<u8> {
         let sum = spans.iter().map(|span| span.len() + 8).sum::<usize>();
-        let mut message =
-            WireMessage::with_capacity(sum + self.resource.len() + self.scope.len() + 32);
-        message.message(1, |of_resource| {
-            of_resource.bytes(1, &self.resource);
-            of_resource.message(2, |of_scope| {
-                of_scope.bytes(1, &self.scope);
-                spans.iter().for_each(|span| of_scope.bytes(2, span));
-            });
-        });
-        message.into_bytes()
+        let room = sum + self.resource.len() + self.scope.len() + 32;
+        let of_scope = |message: wire::Message| {
+            let message = message.bytes(1, &self.scope);
+            spans.iter().fold(message, |message, span| message.bytes(2, span))
+        };
+        let of_resource =
+            |message: wire::Message| message.bytes(1, &self.resource).within(2, of_scope);
+        wire::Message::with_capacity(room).within(1, of_resource).finish()
     }
 
     /// The spans of one message, as far as they are there; those of one story stay together.

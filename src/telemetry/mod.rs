@@ -22,7 +22,6 @@ mod sampler;
 mod span_queue;
 mod swap_spans;
 mod trace_context;
-mod wire_message;
 mod words;
 mod written_span;
 

@@ -7,8 +7,9 @@ use std::{
 
 use opentelemetry::trace::TraceState;
 
-use crate::telemetry::{
-    options::TraceOptions, trace_context::TraceContext, wire_message::WireMessage,
+use crate::{
+    telemetry::{options::TraceOptions, trace_context::TraceContext},
+    wire::Message,
 };
 
 /// Bytes of most spans, at most.
@@ -18,35 +19,35 @@ const USUAL: usize = 640;
 ///
 /// Source: `opentelemetry/proto/trace/v1/trace.proto` and `common/v1/common.proto`, version 1.
 mod field {
-    pub(super) const TRACE_ID: u32 = 1;
-    pub(super) const SPAN_ID: u32 = 2;
-    pub(super) const TRACE_STATE: u32 = 3;
-    pub(super) const PARENT_SPAN_ID: u32 = 4;
-    pub(super) const NAME: u32 = 5;
-    pub(super) const KIND: u32 = 6;
-    pub(super) const START: u32 = 7;
-    pub(super) const END: u32 = 8;
-    pub(super) const ATTRIBUTES: u32 = 9;
-    pub(super) const DROPPED_ATTRIBUTES: u32 = 10;
-    pub(super) const EVENTS: u32 = 11;
-    pub(super) const DROPPED_EVENTS: u32 = 12;
-    pub(super) const LINKS: u32 = 13;
-    pub(super) const DROPPED_LINKS: u32 = 14;
-    pub(super) const STATUS: u32 = 15;
-    pub(super) const FLAGS: u32 = 16;
-    pub(super) const EVENT_TIME: u32 = 1;
-    pub(super) const EVENT_NAME: u32 = 2;
-    pub(super) const EVENT_ATTRIBUTES: u32 = 3;
-    pub(super) const LINK_ATTRIBUTES: u32 = 4;
-    pub(super) const LINK_FLAGS: u32 = 6;
-    pub(super) const STATUS_MESSAGE: u32 = 2;
-    pub(super) const STATUS_CODE: u32 = 3;
-    pub(super) const KEY: u32 = 1;
-    pub(super) const VALUE: u32 = 2;
-    pub(super) const TEXT: u32 = 1;
-    pub(super) const FLAG: u32 = 2;
-    pub(super) const COUNT: u32 = 3;
-    pub(super) const NUMBER: u32 = 4;
+    pub(super) const TRACE_ID: u64 = 1;
+    pub(super) const SPAN_ID: u64 = 2;
+    pub(super) const TRACE_STATE: u64 = 3;
+    pub(super) const PARENT_SPAN_ID: u64 = 4;
+    pub(super) const NAME: u64 = 5;
+    pub(super) const KIND: u64 = 6;
+    pub(super) const START: u64 = 7;
+    pub(super) const END: u64 = 8;
+    pub(super) const ATTRIBUTES: u64 = 9;
+    pub(super) const DROPPED_ATTRIBUTES: u64 = 10;
+    pub(super) const EVENTS: u64 = 11;
+    pub(super) const DROPPED_EVENTS: u64 = 12;
+    pub(super) const LINKS: u64 = 13;
+    pub(super) const DROPPED_LINKS: u64 = 14;
+    pub(super) const STATUS: u64 = 15;
+    pub(super) const FLAGS: u64 = 16;
+    pub(super) const EVENT_TIME: u64 = 1;
+    pub(super) const EVENT_NAME: u64 = 2;
+    pub(super) const EVENT_ATTRIBUTES: u64 = 3;
+    pub(super) const LINK_ATTRIBUTES: u64 = 4;
+    pub(super) const LINK_FLAGS: u64 = 6;
+    pub(super) const STATUS_MESSAGE: u64 = 2;
+    pub(super) const STATUS_CODE: u64 = 3;
+    pub(super) const KEY: u64 = 1;
+    pub(super) const VALUE: u64 = 2;
+    pub(super) const TEXT: u64 = 1;
+    pub(super) const FLAG: u64 = 2;
+    pub(super) const COUNT: u64 = 3;
+    pub(super) const NUMBER: u64 = 4;
 }
 
 /// The status code of a span that failed.
@@ -133,7 +134,7 @@ enum Value<'a> {
 /// A span that is written after the fact.
 #[derive(Debug)]
 pub struct WrittenSpan {
-    own: WireMessage,
+    own: Message,
     pen: Pen,
     side: Side,
     flags: u32,
@@ -146,15 +147,15 @@ pub struct WrittenSpan {
 impl WrittenSpan {
     /// A span from one moment to another, at its place in its trace.
     pub fn new(name: &str, place: TraceContext, (from, to): (Instant, Instant), pen: Pen) -> Self {
-        let mut own = WireMessage::with_capacity(USUAL);
-        own.bytes(field::TRACE_ID, place.trace_id.to_be_bytes());
-        own.bytes(field::SPAN_ID, place.span_id.to_be_bytes());
-        if place.parent_id != 0 {
-            own.bytes(field::PARENT_SPAN_ID, place.parent_id.to_be_bytes());
-        }
-        own.bytes(field::NAME, name);
-        own.fixed64(field::START, pen.time_of(from));
-        own.fixed64(field::END, pen.time_of(to.max(from)));
+        let own = identified(Message::with_capacity(USUAL), place);
+        let own = match place.parent_id {
+            0 => own,
+            parent => own.bytes(field::PARENT_SPAN_ID, &parent.to_be_bytes()),
+        };
+        let own = own
+            .text(field::NAME, name)
+            .fixed64(field::START, pen.time_of(from))
+            .fixed64(field::END, pen.time_of(to.max(from)));
         let none = Counted::default();
         let (attributes, events, links) = (none, none, none);
         let (side, flags, failed) = (Side::Internal, SAMPLED, None);
@@ -170,14 +171,14 @@ impl WrittenSpan {
     pub fn below_remote(mut self, trace_state: &str) -> Self {
         self.flags |= REMOTE;
         if let Ok(state) = trace_state.parse::<TraceState>() {
-            self.own.bytes(field::TRACE_STATE, state.header());
+            self.own = self.own.text(field::TRACE_STATE, &state.header());
         }
         self
     }
 
     fn set(mut self, key: &str, value: Value<'_>) -> Self {
         if self.attributes.admits(self.pen.max_attributes) {
-            pair(&mut self.own, field::ATTRIBUTES, (key, value));
+            self.own = pair(self.own, field::ATTRIBUTES, (key, value));
         }
         self
     }
@@ -224,12 +225,11 @@ impl WrittenSpan {
     ) -> Self {
         if self.events.admits(self.pen.max_events) {
             let time = self.pen.time_of(at);
-            self.own.message(field::EVENTS, |event| {
-                event.fixed64(field::EVENT_TIME, time);
-                event.bytes(field::EVENT_NAME, name);
-                for (key, value) in attributes {
-                    pair(event, field::EVENT_ATTRIBUTES, (key, Value::Text(value)));
-                }
+            self.own = self.own.within(field::EVENTS, |event| {
+                let event = event.fixed64(field::EVENT_TIME, time).text(field::EVENT_NAME, name);
+                attributes.iter().fold(event, |event, (key, value)| {
+                    pair(event, field::EVENT_ATTRIBUTES, (key, Value::Text(value)))
+                })
             });
         }
         self
@@ -238,13 +238,11 @@ impl WrittenSpan {
     /// Links it to another span, with numbers that say how they belong together.
     pub fn link(mut self, to: TraceContext, numbers: &[(&str, u64)]) -> Self {
         if self.links.admits(self.pen.max_links) {
-            self.own.message(field::LINKS, |link| {
-                link.bytes(field::TRACE_ID, to.trace_id.to_be_bytes());
-                link.bytes(field::SPAN_ID, to.span_id.to_be_bytes());
-                for (key, value) in numbers {
-                    pair(link, field::LINK_ATTRIBUTES, (key, Value::Count(*value)));
-                }
-                link.fixed32(field::LINK_FLAGS, SAMPLED);
+            self.own = self.own.within(field::LINKS, |link| {
+                let link = numbers.iter().fold(identified(link, to), |link, (key, value)| {
+                    pair(link, field::LINK_ATTRIBUTES, (key, Value::Count(*value)))
+                });
+                link.fixed32(field::LINK_FLAGS, SAMPLED)
             });
         }
         self
@@ -256,39 +254,42 @@ impl WrittenSpan {
     }
 
     /// The bytes of OTLP's message `Span`.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
-        self.own.varint(field::KIND, self.side as u64);
-        self.own.message(field::STATUS, |status| {
-            if let Some(reason) = self.failed {
-                status.bytes(field::STATUS_MESSAGE, reason);
-                status.varint(field::STATUS_CODE, ERROR);
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let status = |status: Message| match self.failed {
+            Some(reason) => {
+                status.text(field::STATUS_MESSAGE, reason).number(field::STATUS_CODE, ERROR)
             }
-        });
-        self.own.fixed32(field::FLAGS, self.flags);
+            None => status,
+        };
+        let own = self.own.number(field::KIND, self.side as u64).within(field::STATUS, status);
         let dropped = [
             (field::DROPPED_ATTRIBUTES, self.attributes.dropped),
             (field::DROPPED_EVENTS, self.events.dropped),
             (field::DROPPED_LINKS, self.links.dropped),
         ];
-        for (field, count) in dropped.into_iter().filter(|(_, count)| *count > 0) {
-            self.own.varint(field, count.into());
-        }
-        self.own.into_bytes()
+        let dropped = dropped.into_iter().filter(|(_, count)| *count > 0);
+        let own = own.fixed32(field::FLAGS, self.flags);
+        dropped.fold(own, |own, (field, count)| own.number(field, count.into())).finish()
     }
 }
 
+/// Writes the ids of a span and of its trace.
+fn identified(message: Message, place: TraceContext) -> Message {
+    let message = message.bytes(field::TRACE_ID, &place.trace_id.to_be_bytes());
+    message.bytes(field::SPAN_ID, &place.span_id.to_be_bytes())
+}
+
 /// Writes a key and its value.
-fn pair(message: &mut WireMessage, field: u32, (key, value): (&str, Value<'_>)) {
-    message.message(field, |pair| {
-        pair.bytes(field::KEY, key);
-        pair.message(field::VALUE, |any| match value {
-            Value::Text(text) => any.bytes(field::TEXT, text),
+fn pair(message: Message, field: u64, (key, value): (&str, Value<'_>)) -> Message {
+    message.within(field, |pair| {
+        pair.text(field::KEY, key).within(field::VALUE, |any| match value {
+            Value::Text(text) => any.text(field::TEXT, text),
             // A number that no signed one can hold counts as the largest that one can.
-            Value::Count(count) => any.varint(field::COUNT, count.min(i64::MAX as u64)),
-            Value::Number(number) => any.double(field::NUMBER, number),
-            Value::Flag(flag) => any.varint(field::FLAG, flag.into()),
-        });
-    });
+            Value::Count(count) => any.number(field::COUNT, count.min(i64::MAX as u64)),
+            Value::Number(number) => any.fixed64(field::NUMBER, number.to_bits()),
+            Value::Flag(flag) => any.number(field::FLAG, flag.into()),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -299,7 +300,7 @@ mod tests {
         common::v1::{AnyValue, KeyValue, any_value::Value as Any},
         trace::v1::{Span, Status, span},
     };
-    use prost::Message;
+    use prost::Message as _;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules by floor; a floor names only floors below it.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("main", 10),
     ("cli", 10),
     ("app", 9),
@@ -28,6 +28,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("ids", 0),
     ("error_code", 0),
     ("priority", 0),
+    ("wire", 0),
 ];
 
 /// Third-party crates that live in these modules only.

@@ -1,8 +1,8 @@
-//! Protobuf's wire format, as far as a graph must be taken apart and put together again.
+//! Protobuf's wire format, as far as a graph must be taken apart and put together again, and spans are written field by field.
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A number.
     Number(u64),
     /// Bytes: a text, or a message.
@@ -13,16 +13,16 @@ pub(super) enum Value<'a> {
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) number: u64,
-    pub(super) value: Value<'a>,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) value: Value<'a>,
     /// The field as it stands in the message, its key included.
-    pub(super) raw: &'a [u8],
+    pub(crate) raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
     /// The bytes of a field of that number.
-    pub(super) fn bytes(&self, number: u64) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self, number: u64) -> Option<&'a [u8]> {
         match self.value {
             Value::Bytes(bytes) if self.number == number => Some(bytes),
             _ => None,
@@ -31,7 +31,7 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a message in their order; `None` where the bytes are no message.
-pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
+pub(crate) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut rest = message;
     let mut fields = Vec::new();
     while !rest.is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
 /// Takes the first field off a message that is not empty; `None` where the bytes are none.
 ///
 /// Groups and keys of more than 32 bits are none: ONNX has no such fields, and other readers may take them for something else.
-pub(super) fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+pub(crate) fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     let begun = *rest;
     let key = number(rest)?;
     let value = match key & 7 {
@@ -67,7 +67,7 @@ pub(super) fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
 }
 
 /// The key and the length that stand before bytes of that length.
-pub(super) fn header(number: u64, length: usize) -> Vec<u8> {
+pub(crate) fn header(number: u64, length: usize) -> Vec<u8> {
     let mut header = Message::default();
     header.varint(number << 3 | 2);
     header.varint(length as u64);
@@ -94,26 +94,31 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 
 /// A message that is being written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
+    /// An empty message with room for so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
     /// A message of one text, the first field.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self::default().text(1, name)
     }
 
     /// The same with a text.
-    pub(super) fn text(self, number: u64, text: &str) -> Self {
+    pub(crate) fn text(self, number: u64, text: &str) -> Self {
         self.bytes(number, text.as_bytes())
     }
 
     /// The same with a message.
-    pub(super) fn message(self, number: u64, message: &Self) -> Self {
+    pub(crate) fn message(self, number: u64, message: &Self) -> Self {
         self.bytes(number, &message.0)
     }
 
     /// The same with bytes.
-    pub(super) fn bytes(mut self, number: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, number: u64, bytes: &[u8]) -> Self {
         self.varint(number << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
@@ -121,20 +126,52 @@ impl Message {
     }
 
     /// The same with a number.
-    pub(super) fn number(mut self, number: u64, value: u64) -> Self {
+    pub(crate) fn number(mut self, number: u64, value: u64) -> Self {
         self.varint(number << 3);
         self.varint(value);
         self
     }
 
+    /// The same with a number of 32 bits of fixed width.
+    pub(crate) fn fixed32(mut self, number: u64, value: u32) -> Self {
+        self.varint(number << 3 | 5);
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    /// The same with a number of 64 bits of fixed width.
+    pub(crate) fn fixed64(mut self, number: u64, value: u64) -> Self {
+        self.varint(number << 3 | 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    /// The same with a message that is written right here: one of 128 bytes or more is moved up once its length is known.
+    pub(crate) fn within(mut self, number: u64, write: impl FnOnce(Self) -> Self) -> Self {
+        self.varint(number << 3 | 2);
+        let at = self.0.len();
+        self.0.push(0);
+        let mut whole = write(self);
+        let length = whole.0.len() - at - 1;
+        match u8::try_from(length) {
+            Ok(length) if length < 0x80 => whole.0[at] = length,
+            _ => {
+                let mut prefix = Self::default();
+                prefix.varint(length as u64);
+                whole.0.splice(at..=at, prefix.0);
+            }
+        }
+        whole
+    }
+
     /// The same with a field of another message.
-    pub(super) fn field(mut self, field: &Field<'_>) -> Self {
+    pub(crate) fn field(mut self, field: &Field<'_>) -> Self {
         self.0.extend_from_slice(field.raw);
         self
     }
 
     /// The bytes.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
 
@@ -163,6 +200,18 @@ mod tests {
         assert_eq!(read[1].bytes(7), None);
         let copy = read.iter().fold(Message::default(), |copy, field| copy.field(field));
         assert_eq!(copy.finish(), message);
+    }
+
+    #[test]
+    fn a_message_is_the_same_wherever_it_is_written() {
+        for length in [0, 1, 120, 125, 126, 127, 128, 16_380, 16_384, 70_000] {
+            let inner = |message: Message| message.text(1, &"x".repeat(length)).fixed32(2, 7);
+            let outer = |message: Message| message.fixed64(3, 9).within(4, inner);
+            let apart = Message::default().fixed64(3, 9).message(4, &inner(Message::default()));
+            let want = Message::default().number(1, 1).message(5, &apart).finish();
+            assert_eq!(Message::default().number(1, 1).within(5, outer).finish(), want, "{length}");
+            assert_eq!(fields(&want).map(|fields| fields.len()), Some(2));
+        }
     }
 
     #[test]
