@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,10 @@ def repository(tmp_path: Path) -> Repository:
     made = Repository(tmp_path)
     made.publish(swap.ranker(1))
     return made
+
+
+# Seconds after which a request is kept for rehearsals again, once there are as many as may be: a slow start asks many.
+KEPT_EVERY = 0.3
 
 
 def ask(client: Client, times: int = 5) -> None:
@@ -119,6 +124,7 @@ def test_a_version_that_has_no_number_for_a_recent_request_fails(repository: Rep
         repository.remove(swap.NAME, 2)
         reaches(client, swap.NAME, {1: READY})
         dear = {"ids": ["a"], "columns": [column("price", [moves.DEAR + 1])]}
+        time.sleep(KEPT_EVERY)
         assert client.rank(model={"name": swap.NAME}, candidates=dear).model_version == 1
         repository.publish(moves.dear(3))
         reaches(client, swap.NAME, {1: READY, 3: FAILED})
