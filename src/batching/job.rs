@@ -131,6 +131,8 @@ pub(super) struct Job {
     pub(super) key: Key,
     /// Batches that the model had run when it came.
     pub(super) number: u64,
+    /// Whether it was let in against what runs cost so far, and is run whatever that says.
+    pub(super) is_trial: bool,
     progress: Mutex<Progress>,
 }
 
@@ -166,7 +168,7 @@ impl Job {
         };
         let key = Key::new(deadline.at(), 0);
         let progress = Mutex::new(progress);
-        Self { inputs, units, deadline, caller, trace, came, key, number: 0, progress }
+        Self { inputs, units, deadline, caller, trace, came, key, number: 0, is_trial: false, progress }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

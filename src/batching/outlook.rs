@@ -13,5 +13,7 @@ pub enum Outlook {
         rows: usize,
         /// What it is told where it wants all or nothing.
         late: BatchError,
+        /// Whether it would be tried with all of its rows nevertheless: nothing is in its way, and what runs cost may have changed.
+        tried: bool,
     },
 }

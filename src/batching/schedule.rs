@@ -32,6 +32,11 @@ const LEAD: Duration = Duration::from_micros(300);
 /// The share of the time left that a partly scored order is planned for; the rest is for what predictions miss.
 const CAUTION: f64 = 0.8;
 
+/// For so long after a run, what runs cost counts as known; and for so many times as long as who asks would wait for an answer.
+///
+/// The second bounds the share of the device that goes into trials of what is truly too slow: a fifth.
+const KNOWN_FOR: (Duration, u32) = (Duration::from_secs(1), 4);
+
 /// What an instance is doing.
 #[derive(Debug, Clone, Copy, Default)]
 struct InFlight {
@@ -91,6 +96,8 @@ pub(super) struct Schedule {
     /// What a row costs on average.
     row_weight: f64,
     next_number: u64,
+    /// When a run last showed what runs cost, or was started to show it; none before the first request.
+    shown: Option<Instant>,
 }
 
 impl Schedule {
@@ -112,6 +119,7 @@ impl Schedule {
             instances: vec![InFlight::default(); instances.max(1)],
             crowding: 1.0,
             next_number: 0,
+            shown: None,
         }
     }
 
@@ -151,10 +159,17 @@ impl Schedule {
     ) -> Result<Arc<Job>, BatchError> {
         self.next_number += 1;
         self.arrivals.note(now);
+        self.shown.get_or_insert(now);
         job.units.weigh(|length| self.cost.weight(length));
         let size = job.units.size();
         job.key = self.key(now, &job.caller, (size, job.deadline, priority));
-        self.refuse_late(now, &job)?;
+        if let Err(late) = self.refuse_late(now, &job) {
+            if !self.may_try(now, job.deadline) {
+                return Err(late);
+            }
+            job.is_trial = true;
+            self.shown = Some(now);
+        }
         self.make_room(now, &job)?;
         let mean = size as f64 / job.units.count().max(1) as f64;
         self.row_weight += LEARNING_RATE * (mean - self.row_weight);
@@ -236,6 +251,15 @@ impl Schedule {
         }
     }
 
+    /// Whether a request that seems too late is to be run all the same: nobody waits, an instance is idle, and no run has shown for
+    /// a while what runs cost. Without this, a wrong expectation would refuse all that could put it right.
+    fn may_try(&self, now: Instant, deadline: Deadline) -> bool {
+        let (least, times) = KNOWN_FOR;
+        let known_for = least.max(deadline.remaining(now) * times);
+        let is_known = self.shown.is_none_or(|shown| now < shown + known_for);
+        !is_known && self.is_empty() && self.has_idle()
+    }
+
     /// How long work of that size with that key needs, where that is longer than its deadline leaves it.
     fn needed(
         &self,
@@ -263,7 +287,11 @@ impl Schedule {
         let time = left.mul_f64(CAUTION).saturating_sub(wait).div_f64(self.crowding);
         let instances = if self.cuts { self.instances.len() } else { 1 };
         let rows = self.cost.size_within(time).saturating_mul(instances) as f64 / self.row_weight;
-        Outlook::Partly { rows: (rows as usize).min(asked.rows), late: self.too_late(needed, left) }
+        Outlook::Partly {
+            rows: (rows as usize).min(asked.rows),
+            late: self.too_late(needed, left),
+            tried: self.may_try(now, asked.deadline),
+        }
     }
 
     /// Takes a job out whose caller left.
@@ -362,8 +390,9 @@ impl Schedule {
     }
 
     /// Learns from a run of that size, which had waited so long for its turn on the device.
-    pub(super) fn observe(&mut self, size: usize, waited: Duration, ran: Duration) {
+    pub(super) fn observe(&mut self, now: Instant, size: usize, (waited, ran): (Duration, Duration)) {
         self.cost.observe(size, ran);
+        self.shown = Some(now);
         let whole = (waited + ran).as_secs_f64() / ran.as_secs_f64().max(1e-9);
         self.crowding += LEARNING_RATE * (whole.min(self.crowding * 4.0) - self.crowding);
     }

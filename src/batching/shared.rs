@@ -243,10 +243,11 @@ impl Shared {
     /// Notes that instance `number` is done with a batch of that size; learns from it where it ran, having waited so long for its turn.
     pub(super) fn finished(&self, number: usize, size: usize, ran: Option<(Duration, Duration)>) {
         let mut state = self.state();
-        if let Some((waited, ran)) = ran {
-            state.schedule.observe(size, waited, ran);
+        let now = Instant::now();
+        if let Some(took) = ran {
+            state.schedule.observe(now, size, took);
         }
-        state.schedule.finished(Instant::now(), number, size);
+        state.schedule.finished(now, number, size);
     }
 
     /// What runs cost as far as is known.

@@ -85,6 +85,8 @@ pub(super) struct World {
     fates: BTreeMap<u64, Fate>,
     pub(super) refused: usize,
     next: u64,
+    /// How long runs take, where that is not what is expected.
+    takes: Option<Duration>,
     /// Every so many-th batch fails; none where 0.
     fails: usize,
     batches: usize,
@@ -126,6 +128,7 @@ impl World {
             fates: BTreeMap::new(),
             refused: 0,
             next: 0,
+            takes: None,
             fails,
             batches: 0,
         }
@@ -214,7 +217,8 @@ impl World {
     }
 
     fn begin(&mut self, number: usize, taken: Taken) {
-        let until = self.now + self.schedule.cost().predict(taken.size);
+        let expected = self.schedule.cost().predict(taken.size);
+        let until = self.now + self.takes.unwrap_or(expected);
         let mut units = 0;
         for piece in &taken.pieces {
             let due = piece.job.deadline.at();
@@ -424,7 +428,7 @@ fn what_can_be_scored_in_time_is_let_in_and_no_more() {
         world.schedule.outlook(world.now, &asked)
     };
     assert!(matches!(outlook(&world, 1000), Outlook::InTime));
-    let Outlook::Partly { rows: can, late } = outlook(&world, 100_000) else {
+    let Outlook::Partly { rows: can, late, tried: false } = outlook(&world, 100_000) else {
         panic!("100,000 rows take a second");
     };
     assert!(late.retry_after().is_some_and(|after| after > us(900_000)), "{late}");
@@ -434,10 +438,30 @@ fn what_can_be_scored_in_time_is_let_in_and_no_more() {
 }
 
 #[test]
+fn a_wrong_expectation_is_put_right_by_what_it_refuses() {
+    let mut world = World::new(&BatchOptions::default(), 1, 0);
+    // Runs are said to take a hundred times as long as they will.
+    (0..200).for_each(|_| world.schedule.observe(world.now, 64, (Duration::ZERO, us(83_000))));
+    let request = Request { lengths: vec![8; 8], ..steady(0, (1.0, 1.0), (1, 50_000))[0].1.clone() };
+    assert!(world.arrive(&request).is_none(), "what runs cost was shown just now");
+    world.now += us(2_000_000);
+    let trial = world.arrive(&request);
+    assert!(trial.is_some(), "nothing has shown it since");
+    assert!(world.arrive(&request).is_none(), "one trial at a time");
+    world.takes = Some(us(830));
+    world.step(false);
+    world.now += us(830);
+    world.step(false);
+    assert!(trial.is_some_and(|number| world.fates[&number].runs == [1; 8]), "it was run");
+    world.schedule.observe(world.now, 64, (Duration::ZERO, us(830)));
+    assert!(world.arrive(&request).is_some(), "the trial has shown that runs are quick");
+}
+
+#[test]
 fn a_lone_request_waits_for_nothing() {
     for instances in [1, 2] {
         let mut world = World::new(&BatchOptions::default(), instances, 0);
-        (0..400).for_each(|_| world.schedule.observe(64, Duration::ZERO, us(83_000)));
+        (0..400).for_each(|_| world.schedule.observe(world.now, 64, (Duration::ZERO, us(83_000))));
         let request =
             Request { lengths: vec![8; 3], ..steady(0, (1.0, 1.0), (1, 5_000_000))[0].1.clone() };
         for _ in 0..5 {

@@ -23,9 +23,12 @@ pub(super) fn in_time(
     let who = (request.priority, &request.caller);
     match ranker.handle.outlook(located.scored.len(), deadline, who) {
         Outlook::InTime => Ok(located),
-        Outlook::Partly { rows, .. } if request.allow_partial => {
+        Outlook::Partly { rows, tried, .. } if request.allow_partial => {
+            // One row costs little, and teaches what rows cost now.
+            let rows = rows.max(usize::from(tried));
             Ok(first_by_prior(located, &request.candidates.prior_scores, rows))
         }
+        Outlook::Partly { tried: true, .. } => Ok(located),
         Outlook::Partly { late, .. } => Err(late.into()),
     }
 }
