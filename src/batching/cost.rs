@@ -158,7 +158,9 @@ impl CostTable {
             let seen = ran.as_secs_f64() * 1e6 / expected;
             match seen < self.scale / FARTHEST {
                 true => self.scale = seen,
-                false => self.scale += LEARNING_RATE * (seen.min(self.scale * FARTHEST) - self.scale),
+                false => {
+                    self.scale += LEARNING_RATE * (seen.min(self.scale * FARTHEST) - self.scale)
+                }
             }
         }
     }

@@ -168,7 +168,18 @@ impl Job {
         };
         let key = Key::new(deadline.at(), 0);
         let progress = Mutex::new(progress);
-        Self { inputs, units, deadline, caller, trace, came, key, number: 0, is_trial: false, progress }
+        Self {
+            inputs,
+            units,
+            deadline,
+            caller,
+            trace,
+            came,
+            key,
+            number: 0,
+            is_trial: false,
+            progress,
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

@@ -390,7 +390,12 @@ impl Schedule {
     }
 
     /// Learns from a run of that size, which had waited so long for its turn on the device.
-    pub(super) fn observe(&mut self, now: Instant, size: usize, (waited, ran): (Duration, Duration)) {
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        size: usize,
+        (waited, ran): (Duration, Duration),
+    ) {
         self.cost.observe(size, ran);
         self.shown = Some(now);
         let whole = (waited + ran).as_secs_f64() / ran.as_secs_f64().max(1e-9);

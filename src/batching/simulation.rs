@@ -442,7 +442,8 @@ fn a_wrong_expectation_is_put_right_by_what_it_refuses() {
     let mut world = World::new(&BatchOptions::default(), 1, 0);
     // Runs are said to take a hundred times as long as they will.
     (0..200).for_each(|_| world.schedule.observe(world.now, 64, (Duration::ZERO, us(83_000))));
-    let request = Request { lengths: vec![8; 8], ..steady(0, (1.0, 1.0), (1, 50_000))[0].1.clone() };
+    let request =
+        Request { lengths: vec![8; 8], ..steady(0, (1.0, 1.0), (1, 50_000))[0].1.clone() };
     assert!(world.arrive(&request).is_none(), "what runs cost was shown just now");
     world.now += us(2_000_000);
     let trial = world.arrive(&request);

@@ -86,7 +86,8 @@ impl Admin {
     }
 }
 
-async fn connect(url: &str, flag: &str) -> Result<Channel, String> {
+/// Connects to the address that a flag names.
+pub(super) async fn connect(url: &str, flag: &str) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|e| format!("{flag} {url}: {e}; write http://HOST:PORT"))?
         .connect_timeout(Duration::from_secs(5));

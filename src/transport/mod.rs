@@ -32,7 +32,7 @@ mod user_service;
 mod warming;
 mod watched;
 
-pub use convert::rank_request;
+pub use convert::{dtype_of, infer_message, rank_request};
 pub use json::{JsonError, from_json, to_json};
 pub use limits::Limits;
 pub use report::{

@@ -2,11 +2,11 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{
     cli::{
-        bench::{load::Load, scenario::Scenario, setting::Setting},
+        bench::{against::Against, load::Load, scenario::Scenario, setting::Setting},
         course::Course,
         span,
     },
@@ -34,6 +34,15 @@ pub(in crate::cli) struct BenchArgs {
     /// How often all is measured, each time with a new start of the server
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(super) repeat: usize,
+    /// How the server is asked
+    #[arg(long, value_name = "HOW", default_value = "rank")]
+    pub(super) by: Way,
+    /// Requests by tensors, as perf_analyzer reads them: {"data": [{"INPUT": [1, 2]}]}; for models that have no example
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["candidates", "users", "top", "inline_embedding"])]
+    pub(super) input_data: Option<PathBuf>,
+    /// Another server that is asked by the same rows in turns with this one: oip or triton, and HOST:PORT or HOST:PORT/MODEL
+    #[arg(long, num_args = 2, value_names = ["KIND", "ADDRESS"], action = clap::ArgAction::Append)]
+    pub(super) against: Vec<String>,
     /// A running server; none: one is started for the bench and stopped after it
     #[arg(long, value_name = "URL", env = "PODIUM_TARGET")]
     pub(super) target: Option<String>,
@@ -85,9 +94,18 @@ pub(in crate::cli) struct BenchArgs {
     /// Write all figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-    /// Draw latencies and rates as SVG
+    /// Draw latencies and rates as SVG; with --against, how far Podium is ahead
     #[arg(long, value_name = "FILE")]
     pub(super) plot: Option<PathBuf>,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Way {
+    /// By Rank.
+    Rank,
+    /// By the model's tensors, with ModelInfer of the Open Inference Protocol.
+    Tensors,
 }
 
 /// The rate of an open loop.
@@ -177,6 +195,12 @@ impl BenchArgs {
         if self.slo_ms == Some(0) {
             return wrong("--slo-ms 0: no answer takes no time; give a time in milliseconds");
         }
+        let others = Against::all(&self.against)?;
+        if !others.is_empty() && !self.scenario.is_empty() {
+            return wrong(
+                "--scenario is measured without --against: scenarios look into Podium's own batches",
+            );
+        }
         let loads = self.loads();
         let closed = loads.iter().any(|load| matches!(load, Asked::Callers(_)));
         if !closed && loads.iter().any(|load| load.needs_capacity()) {
@@ -197,6 +221,16 @@ impl BenchArgs {
         let arriving = self.rate.iter().copied().map(Asked::Arrivals);
         let pressing = self.scenario.iter().copied().map(Asked::Scenario);
         closed.chain(arriving).chain(pressing).collect()
+    }
+
+    /// Whether the model's directory is at hand.
+    pub(super) fn is_local(&self) -> bool {
+        self.target.is_none() || self.models.is_some()
+    }
+
+    /// Whether anything asks for the requests as tensors.
+    pub(super) fn needs_tensors(&self) -> bool {
+        !self.no_raw || !self.against.is_empty() || self.by == Way::Tensors
     }
 
     /// The deadline of each request.

@@ -8,7 +8,7 @@ use prost::{
     encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
 
-use crate::transport::pb;
+use crate::transport::pb::{self, inference::model_infer_response::InferOutputTensor};
 
 /// Bytes before a message: whether it is compressed, and its length.
 pub(super) const PREFIX: usize = 5;
@@ -18,10 +18,13 @@ const ITEMS: u32 = 2;
 const USER_STATE: u32 = 6;
 const TIMINGS: u32 = 9;
 
-/// What is read of a `podium.v1.RankResponse`.
+/// The field of an `inference.ModelInferResponse` that is read.
+const OUTPUTS: u32 = 5;
+
+/// What is read of an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Answer {
-    /// How many items it has.
+    /// How many items it has, or rows of the first tensor.
     pub(super) items: usize,
     /// Whether the user's embedding was computed first.
     pub(super) computed: bool,
@@ -30,17 +33,35 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads a framed message.
-    pub(super) fn read(framed: &[u8]) -> Result<Self, String> {
-        match framed.split_at_checked(PREFIX) {
-            Some(([0, length @ ..], message)) if length == (message.len() as u32).to_be_bytes() => {
-                Self::of_message(message).map_err(|cause| format!("unreadable answer: {cause}"))
-            }
-            _ => Err(format!("unreadable answer of {} bytes", framed.len())),
-        }
+    /// Reads a framed `podium.v1.RankResponse`.
+    pub(super) fn of_rank(framed: &[u8]) -> Result<Self, String> {
+        Self::rank_message(message_of(framed)?).map_err(unreadable)
     }
 
-    fn of_message(mut message: &[u8]) -> Result<Self, DecodeError> {
+    /// Reads a framed `inference.ModelInferResponse`.
+    pub(super) fn of_infer(framed: &[u8]) -> Result<Self, String> {
+        Self::infer_message(message_of(framed)?).map_err(unreadable)
+    }
+
+    /// Whether it has as much as it is to have: so many items, or any at all.
+    pub(super) fn is_whole(&self, items: Option<usize>) -> bool {
+        items.map_or(self.items > 0, |items| self.items == items)
+    }
+
+    fn infer_message(mut message: &[u8]) -> Result<Self, DecodeError> {
+        while message.has_remaining() {
+            let (field, kind) = decode_key(&mut message)?;
+            if (field, kind) == (OUTPUTS, WireType::LengthDelimited) {
+                let output = InferOutputTensor::decode_length_delimited(&mut message)?;
+                let rows = output.shape.first().copied().unwrap_or(1);
+                return Ok(Self { items: rows.try_into().unwrap_or(0), ..Self::default() });
+            }
+            skip_field(kind, field, &mut message, DecodeContext::default())?;
+        }
+        Ok(Self::default())
+    }
+
+    fn rank_message(mut message: &[u8]) -> Result<Self, DecodeError> {
         let mut answer = Self::default();
         while message.has_remaining() {
             let (field, kind) = decode_key(&mut message)?;
@@ -62,8 +83,22 @@ impl Answer {
     }
 }
 
+/// The message of a frame.
+fn message_of(framed: &[u8]) -> Result<&[u8], String> {
+    match framed.split_at_checked(PREFIX) {
+        Some(([0, length @ ..], message)) if length == (message.len() as u32).to_be_bytes() => {
+            Ok(message)
+        }
+        _ => Err(format!("unreadable answer of {} bytes", framed.len())),
+    }
+}
+
+fn unreadable(cause: DecodeError) -> String {
+    format!("unreadable answer: {cause}")
+}
+
 /// Encodes a request as it stands in HTTP/2's data.
-pub(super) fn framed(request: &pb::RankRequest) -> Bytes {
+pub(super) fn framed<M: Message>(request: &M) -> Bytes {
     let length = request.encoded_len();
     let mut bytes = BytesMut::with_capacity(PREFIX + length);
     bytes.put_u8(0);
@@ -89,10 +124,25 @@ mod tests {
         let message = response.encode_to_vec();
         let mut framed = vec![0, 0, 0, 0, message.len() as u8];
         framed.extend(message);
-        let answer = Answer::read(&framed).unwrap();
+        let answer = Answer::of_rank(&framed).unwrap();
         assert_eq!((answer.items, answer.computed), (3, true));
         assert_eq!(answer.timings.map(|timings| timings.run_us), Some(7));
-        assert!(Answer::read(&framed[..framed.len() - 1]).is_err());
+        assert!(Answer::of_rank(&framed[..framed.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn rows_are_those_of_the_first_output() {
+        let output = |rows| InferOutputTensor { shape: vec![rows, 2], ..Default::default() };
+        let response = pb::inference::ModelInferResponse {
+            model_name: "m".to_owned(),
+            outputs: vec![output(3), output(5)],
+            raw_output_contents: vec![vec![7; 24].into()],
+            ..Default::default()
+        };
+        let answer = Answer::of_infer(&framed(&response)).unwrap();
+        assert_eq!(answer.items, 3);
+        assert!(answer.is_whole(Some(3)) && answer.is_whole(None) && !answer.is_whole(Some(2)));
+        assert!(!Answer::default().is_whole(None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::cli::bench::{raw::RawPair, recorder::Counts, server::RunCounts};
 pub(super) type Figures = BTreeMap<&'static str, f64>;
 
 /// What each figure means, as the report tells it.
-pub(super) const MEANINGS: [(&str, &str); 45] = [
+pub(super) const MEANINGS: [(&str, &str); 48] = [
     ("answers_per_s", "whole answers a second"),
     ("rows_per_s", "candidates of whole answers a second"),
     (
@@ -43,6 +43,9 @@ pub(super) const MEANINGS: [(&str, &str); 45] = [
     ("ratio_best", "answers a second over raw at the quickest size"),
     ("raw_single_per_s", "requests a second of one raw session at the first size"),
     ("ratio_single", "answers a second over one raw session"),
+    ("podium_over", "answers a second of Podium over those of this server, in the same repetition"),
+    ("p50_over_podium", "the median latency of this server over Podium's, in the same repetition"),
+    ("p99_over_podium", "the same of the 99th percentile"),
     ("raw_cpu_us", "processor time of a request in raw at the first size"),
     ("server_cpu_us", "processor time of the server a request, failed ones among them"),
     ("outside_cpu_us", "that less the processor time of raw at the first size"),
@@ -93,8 +96,8 @@ pub(super) struct Spent {
     pub(super) machine_us: f64,
     /// Processors of the machine.
     pub(super) processors: usize,
-    /// The server's memory in bytes when the window opened and when it closed.
-    pub(super) memory_bytes: (u64, u64),
+    /// The server's memory in bytes when the window opened and when it closed, where it can be read.
+    pub(super) memory_bytes: Option<(u64, u64)>,
 }
 
 /// The figures of a window of the server.
@@ -134,8 +137,10 @@ fn of_machine(seconds: f64, asked: f64, spent: &Spent) -> [(&'static str, f64); 
     let asked = asked.max(1.0);
     let capacity_us = seconds * 1e6 * spent.processors as f64;
     let server_us = spent.server_us.unwrap_or(f64::NAN);
-    let other_us = spent.machine_us - server_us - spent.generator_us;
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let other_us = spent.machine_us - spent.server_us.unwrap_or(0.0) - spent.generator_us;
+    let mib = |at: fn((u64, u64)) -> u64| {
+        spent.memory_bytes.map_or(f64::NAN, |both| at(both) as f64 / f64::from(1 << 20))
+    };
     [
         ("server_cpu_us", server_us / asked),
         ("besides_cpu_us", spent.besides_us.unwrap_or(f64::NAN) / asked),
@@ -143,8 +148,8 @@ fn of_machine(seconds: f64, asked: f64, spent: &Spent) -> [(&'static str, f64); 
         ("server_percent", server_us / capacity_us * 100.0),
         ("generator_percent", spent.generator_us / capacity_us * 100.0),
         ("other_percent", other_us.max(0.0) / capacity_us * 100.0),
-        ("memory_before_mib", mib(spent.memory_bytes.0)),
-        ("memory_after_mib", mib(spent.memory_bytes.1)),
+        ("memory_before_mib", mib(|(before, _)| before)),
+        ("memory_after_mib", mib(|(_, after)| after)),
     ]
 }
 
@@ -172,6 +177,20 @@ pub(super) fn beside_raw(figures: &mut Figures, all: &[RawPair], single: Option<
         figures.insert("ratio_single", rate / single.rate());
     }
     figures.retain(|_, value| !value.is_nan());
+}
+
+/// What follows for another server from the figures of the measured one under the same load.
+pub(super) fn beside_podium(figures: &mut Figures, podium: &Figures) {
+    let over = |over: &Figures, under: &Figures, name: &str| {
+        let of = |all: &Figures| all.get(name).copied().unwrap_or(f64::NAN);
+        of(over) / of(under)
+    };
+    let ratios = [
+        ("podium_over", over(podium, figures, "answers_per_s")),
+        ("p50_over_podium", over(figures, podium, "p50_ms")),
+        ("p99_over_podium", over(figures, podium, "p99_ms")),
+    ];
+    figures.extend(ratios.into_iter().filter(|(_, ratio)| ratio.is_finite()));
 }
 
 /// What follows from what the server counts itself; exact, where answers tell of batches one by one.
@@ -237,7 +256,7 @@ mod tests {
             memory_bytes: (1, 2),
         };
         let now = std::time::Instant::now();
-        let mut recorder = Recorder::new((now, now), None, 1, None).unwrap();
+        let mut recorder = Recorder::new((now, now), None, Some(1), None).unwrap();
         recorder.counts.batches.add(&pb::Timings {
             batch: Some(pb::Batch { rows: 1, requests: 1, ..Default::default() }),
             ..Default::default()

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{
     bench::{
+        calls::Calls,
+        codec::Answer,
         event::{Event, Outcome},
         recorder::Recorder,
-        requests::Pool,
-        wire::{Deadline, Wire},
+        wire::{Deadline, Failure, Wire},
     },
     course::Course,
 };
@@ -41,10 +42,10 @@ pub(super) enum Load {
     Open(Course),
 }
 
-/// Sends requests of a pool over a few connections.
+/// Sends requests of one method over a few connections.
 pub(super) struct Generator {
     connections: Vec<Wire>,
-    pool: Rc<Pool>,
+    calls: Rc<Calls>,
     deadline: Deadline,
     in_flight: Cell<usize>,
     stop: CancellationToken,
@@ -64,43 +65,60 @@ impl Generator {
     pub(super) async fn connect(
         target: &str,
         connections: usize,
-        pool: Rc<Pool>,
+        calls: Rc<Calls>,
         deadline: Duration,
         stop: CancellationToken,
     ) -> Result<Rc<Self>, String> {
         let mut opened = Vec::new();
         for _ in 0..connections.max(1) {
-            opened.push(Wire::connect(target).await?);
+            opened.push(Wire::connect(target, calls.path).await?);
         }
         Ok(Rc::new(Self {
             connections: opened,
-            pool,
+            calls,
             deadline: Deadline::new(deadline),
             in_flight: Cell::new(0),
             stop,
         }))
     }
 
-    /// Sends each request of the pool once, so that the server has every user's embedding.
+    /// Sends each request once, so that the server has every user's embedding.
     pub(super) async fn prime(&self) -> Result<(), String> {
         let patience = Deadline::new(self.deadline.time.max(Duration::from_secs(30)));
-        for framed in &self.pool.framed {
+        for number in 0..self.calls.framed.len() {
             if self.stop.is_cancelled() {
                 break;
             }
-            let answer = self.connections[0].rank(framed.clone(), &patience).await;
+            let answer = self.ask_once(number, 0, &patience).await;
             let answer = answer.map_err(|failure| format!("{}: {}", failure.name, failure.message));
-            let (got, want) = (answer?.items, self.pool.items);
-            if got != want {
-                return Err(format!("an answer has {got} items, and {want} were to come"));
+            let (answer, want) = (answer?, self.calls.items);
+            if !answer.is_whole(want) {
+                let want = want.map_or_else(|| "some".to_owned(), |want| want.to_string());
+                let got = answer.items;
+                return Err(format!("an answer has {got} items or rows, and {want} were to come"));
             }
         }
         Ok(())
     }
 
-    async fn send(&self, number: usize, connection: usize, deadline: &Deadline) -> Outcome {
+    /// Items or rows that a whole answer has; none where any is one.
+    pub(super) fn items(&self) -> Option<usize> {
+        self.calls.items
+    }
+
+    async fn ask_once(
+        &self,
+        number: usize,
+        connection: usize,
+        deadline: &Deadline,
+    ) -> Result<Answer, Failure> {
         let wire = &self.connections[connection % self.connections.len()];
-        match wire.rank(self.pool.framed[number].clone(), deadline).await {
+        let whole = wire.call(self.calls.framed[number].clone(), deadline).await?;
+        (self.calls.read)(&whole).map_err(Failure::unreadable)
+    }
+
+    async fn send(&self, number: usize, connection: usize, deadline: &Deadline) -> Outcome {
+        match self.ask_once(number, connection, deadline).await {
             Ok(answer) => Outcome::Answered(answer),
             Err(failure) => Outcome::Failed(failure.name),
         }
@@ -142,7 +160,7 @@ impl Generator {
     ) {
         let deadline = self.deadline.clone();
         while Instant::now() < end && !self.stop.is_cancelled() {
-            let number = random.random_range(0..self.pool.framed.len());
+            let number = random.random_range(0..self.calls.framed.len());
             let sent = Instant::now();
             let outcome = self.send(number, caller, &deadline).await;
             let done = Instant::now();
@@ -177,7 +195,7 @@ impl Generator {
             if at.elapsed() > LATE {
                 recorder.borrow_mut().late(at);
             }
-            let number = random.random_range(0..self.pool.framed.len());
+            let number = random.random_range(0..self.calls.framed.len());
             let deadline = deadlines[random.random_range(0..deadlines.len())].clone();
             let patience = course.patience(deadline.time, &mut random);
             sent += 1;

@@ -1,28 +1,37 @@
 //! `podium bench`: measures a server, beside raw ONNX Runtime on the same rows.
 
+mod against;
 mod args;
 mod batches;
 mod burst;
+mod calls;
 mod cancel;
 mod codec;
+mod contestant;
 mod cpu;
 mod deadlines;
 mod event;
 mod figures;
+mod fit;
 mod gathered;
 mod gauge;
+mod input_data;
 mod load;
 mod local;
 mod overload;
+mod peer;
 mod plot;
+mod plot_others;
 mod raw;
 mod recorder;
 mod report;
 mod requests;
+mod rows;
 mod run;
 mod scenario;
 mod server;
 mod setting;
+mod subject;
 mod table;
 mod wire;
 
@@ -56,7 +65,10 @@ fn write(args: &BenchArgs, report: &Report) -> Result<(), String> {
         std::fs::write(path, json + "\n").map_err(|e| format!("--json {}: {e}", path.display()))?;
     }
     if let Some(path) = args.plot.as_ref().filter(|_| !report.points.is_empty()) {
-        plot::draw(report, path)?;
+        match report.points.iter().any(|point| point.peer.is_some()) {
+            true => plot_others::draw(report, path)?,
+            false => plot::draw(report, path)?,
+        }
     }
     Ok(())
 }

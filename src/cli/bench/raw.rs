@@ -14,19 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    batching::join,
-    cli::bench::{cpu::ProcessCpu, requests::Pool},
-    config::Config,
-    deadline::Deadline,
-    repository::Bundle,
+    batching::{BatchLayout, join},
+    cli::bench::{cpu::ProcessCpu, rows::Rows},
+    repository::{Bundle, Sharing},
     runtime::ModelInstance,
-    serving::{batch_layout, verified_instance},
+    serving::{settled, verified_instance},
     tensor::Tensor,
-    transport::rank_request,
 };
-
-/// How long the first run of an encoder for one user may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs before counting begins.
 const WARMUP: Duration = Duration::from_millis(300);
@@ -98,26 +92,15 @@ impl RawPair {
 }
 
 impl Raw {
-    /// Loads the models of the configuration; builds and joins the tensors of the requests with the server's own code.
-    ///
-    /// `batches` are the rows of a run of each size: so many requests are joined to it as have that many rows.
-    pub(super) async fn load(
-        config: Config,
-        bundle: Bundle,
-        pool: &Pool,
+    /// Joins the tensors of requests to runs: of each size, so many requests as have that many rows. Has as many sessions as the server.
+    pub(super) fn load(
+        rows: Rows,
+        (candidates, instances): (usize, usize),
         batches: &[usize],
     ) -> Result<Self, String> {
-        let limits = config.limits.clone();
-        let app = App::load(config.clone()).await.map_err(|e| e.to_string())?;
-        let instances = config.load_options(app.runtime().device().gpus()).instances;
-        let mut inputs = Vec::with_capacity(pool.requests.len());
-        for message in &pool.requests {
-            let request = rank_request(message.clone(), &limits).map_err(|e| e.to_string())?;
-            let deadline = Deadline::after(Instant::now(), PATIENCE);
-            let built = app.engine().inputs(&request, deadline).await;
-            inputs.push(built.map_err(|e| e.to_string())?);
-        }
-        let runs = batches.iter().map(|&rows| joined(&bundle, &inputs, pool.candidates, rows));
+        let Rows { app, bundle, inputs } = rows;
+        let layout = layout(&app, &bundle, batches)?;
+        let runs = batches.iter().map(|&rows| joined(&layout, &inputs, candidates, rows));
         Ok(Self {
             names: bundle.manifest.inputs.iter().map(|input| input.name.clone()).collect(),
             runs: runs.collect(),
@@ -184,16 +167,26 @@ impl Raw {
     }
 }
 
+/// How requests are joined; tries it where nobody has described the model.
+fn layout(app: &App, bundle: &Bundle, batches: &[usize]) -> Result<BatchLayout, String> {
+    let mut first = verified_instance(app.runtime(), bundle).map_err(|e| e.to_string())?;
+    let (manifest, layout) = settled(first.as_mut(), bundle);
+    if manifest.sharing == Some(Sharing::Whole) && batches.iter().any(|rows| *rows > 1) {
+        let wrong = "--raw-batch: each request to this model is a run of its own; leave it out";
+        return Err(wrong.to_owned());
+    }
+    Ok(layout)
+}
+
 /// Joins requests to runs of at least so many rows; a request of more is a run by itself.
-fn joined(bundle: &Bundle, inputs: &[Vec<Tensor>], candidates: usize, rows: usize) -> Runs {
-    let layout = batch_layout(bundle);
+fn joined(layout: &BatchLayout, inputs: &[Vec<Tensor>], candidates: usize, rows: usize) -> Runs {
     let requests = rows.div_ceil(candidates.max(1)).clamp(1, inputs.len().max(1));
     let runs = (0..inputs.len().div_ceil(requests)).map(|run| {
         let around = inputs.iter().cycle().skip(run * requests).take(requests);
         let jobs: Vec<&[Tensor]> = around.map(Vec::as_slice).collect();
         match jobs.as_slice() {
             [one] => one.to_vec(),
-            _ => join(&layout, &jobs),
+            _ => join(layout, &jobs),
         }
     });
     Runs { inputs: Arc::new(runs.collect()), requests, rows: requests * candidates }

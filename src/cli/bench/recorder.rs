@@ -30,8 +30,8 @@ pub(super) struct Recorder {
     pub(super) window: (Instant, Instant),
     /// The latency after which an answer is of no use; none: the request's deadline.
     objective: Option<Duration>,
-    /// Items that a whole answer has.
-    items: usize,
+    /// Items that a whole answer has; none where any is one.
+    items: Option<usize>,
     /// What a scenario measures.
     pub(super) gauge: Option<Box<dyn Gauge>>,
     /// What was counted.
@@ -78,7 +78,7 @@ impl Recorder {
     pub(super) fn new(
         window: (Instant, Instant),
         objective: Option<Duration>,
-        items: usize,
+        items: Option<usize>,
         gauge: Option<Box<dyn Gauge>>,
     ) -> Result<Self, String> {
         Ok(Self { window, objective, items, gauge, counts: Counts::new()? })
@@ -98,7 +98,9 @@ impl Recorder {
             return;
         }
         match &event.outcome {
-            Outcome::Answered(answer) if answer.items == self.items => self.answered(event, answer),
+            Outcome::Answered(answer) if answer.is_whole(self.items) => {
+                self.answered(event, answer)
+            }
             Outcome::Answered(answer) => {
                 let kind = if answer.items == 0 { "EMPTY_ANSWER" } else { "SHORT_ANSWER" };
                 self.counts.fail(kind, event);
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn only_whole_answers_within_the_window_count_as_answers() {
         let begun = Instant::now();
-        let mut recorder = Recorder::new((begun, begun + MS(100)), None, 1, None).unwrap();
+        let mut recorder = Recorder::new((begun, begun + MS(100)), None, Some(1), None).unwrap();
         let mut record = |at, latency, outcome| {
             let due = begun + MS(at);
             let done = due + MS(latency);

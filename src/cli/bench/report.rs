@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::cli::bench::{
-    figures::{Figures, MEANINGS, Spent, beside_raw, of_runs, of_window},
+    figures::{Figures, MEANINGS, Spent, beside_podium, beside_raw, of_runs, of_window},
     gauge::Told,
     raw::{RawFigures, RawPair},
     recorder::Counts,
@@ -63,6 +63,8 @@ pub(super) struct Machine {
 pub(super) struct Point {
     /// The load in words.
     pub(super) load: String,
+    /// The other server that it was sent to; none: the one that is measured.
+    pub(super) peer: Option<String>,
     /// Each repetition.
     pub(super) repetitions: Vec<Measured>,
     /// The median and the range of each figure over the repetitions.
@@ -180,6 +182,11 @@ impl Measured {
         }
     }
 
+    /// Adds what follows from the measured server under the same load.
+    pub(super) fn against(&mut self, podium: &Self) {
+        beside_podium(&mut self.figures, &podium.figures);
+    }
+
     /// Adds raw ONNX Runtime, and what follows from it.
     pub(super) fn beside(&mut self, before: &RawFigures, after: &RawFigures) {
         let pair = |(&before, &after)| RawPair { before, after };
@@ -197,7 +204,7 @@ pub(super) fn meanings(points: &[Point]) -> BTreeMap<&'static str, &'static str>
 
 impl Point {
     /// Makes a point of its repetitions.
-    pub(super) fn of(load: String, repetitions: Vec<Measured>) -> Self {
+    pub(super) fn of(load: String, peer: Option<String>, repetitions: Vec<Measured>) -> Self {
         let mut names: Vec<&'static str> =
             repetitions.iter().flat_map(|one| one.figures.keys().copied()).collect();
         names.sort_unstable();
@@ -207,7 +214,15 @@ impl Point {
             Some((name, Spread::of(values.collect())?))
         };
         let summary = names.into_iter().filter_map(spread).collect();
-        Self { load, repetitions, summary }
+        Self { load, peer, repetitions, summary }
+    }
+
+    /// The load and the server in words.
+    pub(super) fn name(&self) -> String {
+        match &self.peer {
+            Some(peer) => format!("{}, {peer}", self.load),
+            None => self.load.clone(),
+        }
     }
 
     /// The median and range of a figure.

@@ -1,12 +1,8 @@
 //! The requests that are sent: the model's example for shoppers drawn at random.
 
-use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index};
 
-use crate::{
-    cli::bench::codec::framed,
-    transport::pb::{self, column::Values},
-};
+use crate::transport::pb::{self, column::Values};
 
 /// Most different requests.
 const MOST_REQUESTS: usize = 256;
@@ -22,8 +18,6 @@ const MOST_ROWS: usize = 200_000;
 pub(super) struct Pool {
     /// The requests.
     pub(super) requests: Vec<pb::RankRequest>,
-    /// The same as they stand in HTTP/2's data.
-    pub(super) framed: Vec<Bytes>,
     /// Candidates of each.
     pub(super) candidates: usize,
     /// Items that each answer must have.
@@ -66,7 +60,6 @@ impl Pool {
         let requests: Vec<pb::RankRequest> =
             (0..count).map(|_| request(from, candidates, &mut random)).collect();
         Ok(Self {
-            framed: requests.iter().map(framed).collect(),
             requests,
             candidates,
             items: match from.top as usize {
@@ -198,7 +191,7 @@ mod tests {
     fn a_seed_repeats_its_draw() {
         let ids = |seed| {
             let pool = Pool::draw(&Ingredients { seed, ..ingredients(Some(4)) }).unwrap();
-            pool.framed
+            pool.requests
         };
         assert_eq!(ids(3), ids(3));
         assert_ne!(ids(3), ids(4));

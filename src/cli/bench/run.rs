@@ -9,24 +9,22 @@ use std::{
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    cli::{
-        bench::{
-            args::{Asked, BenchArgs},
-            cpu,
-            figures::Spent,
-            load::{Generator, Load},
-            local::LocalModel,
-            raw::{Raw, RawFigures},
-            recorder::Recorder,
-            report::{Machine, Measured, Point, Report, meanings, measured},
-            requests::{Ingredients, Pool},
-            server::{ChildServer, RunCounts, ServerFacts, ServerReading, ServerWatch, ask},
-            setting::Setting,
-        },
-        progress::Progress,
+use crate::cli::{
+    bench::{
+        args::{Asked, BenchArgs},
+        calls::Calls,
+        contestant::{Contestant, Counted, Reading},
+        cpu,
+        figures::Spent,
+        load::{Generator, Load},
+        raw::{Raw, RawFigures},
+        recorder::Recorder,
+        report::{Machine, Measured, Point, Report, meanings, measured},
+        server::{ChildServer, ServerFacts, ServerWatch},
+        setting::Setting,
+        subject::Subject,
     },
-    transport::pb,
+    progress::Progress,
 };
 
 /// A window that is cut short counts from this length on.
@@ -46,22 +44,19 @@ struct Bench<'a> {
     args: &'a BenchArgs,
     stop: &'a CancellationToken,
     progress: Progress,
-    pool: Rc<Pool>,
-    raw: Option<Raw>,
-    facts: ServerFacts,
+    subject: Subject,
+    /// Threads within one run, where raw ONNX Runtime is measured.
+    threads: Option<usize>,
 }
 
 /// The load of one measurement, with what it is sent to.
 struct Sending<'a> {
     generator: &'a Rc<Generator>,
-    watch: &'a ServerWatch,
+    contestant: &'a Contestant<'a>,
     asked: Asked,
     setting: Setting,
     seed: u64,
 }
-
-/// The server, the bench and the machine at one moment.
-struct Reading(ServerReading, cpu::ProcessCpu, u64);
 
 /// The server of one repetition.
 struct Started {
@@ -104,116 +99,84 @@ pub(super) async fn measure(args: &BenchArgs, stop: &CancellationToken) -> Resul
     let progress = Progress::new(loads.len() * args.repeat);
     progress.begin("starting".to_owned());
     let started = Started::new(args)?;
-    let (example, facts) = ask(&started.target, &args.model).await?;
-    let local = local_model(args, &example).await?;
-    let (pool, users) = draw(args, example, local.as_ref())?;
-    let raw = match local {
-        Some(local) if !args.no_raw => {
-            Some(Raw::load(args.config()?, local.bundle, &pool, &args.raw_batch).await?)
-        }
-        _ => None,
-    };
-    let mut bench = Bench { args, stop, progress, pool: Rc::new(pool), raw, facts };
-    let mut results: Vec<Vec<Measured>> = vec![Vec::new(); loads.len()];
+    let mut subject = Subject::prepare(args, &started.target).await?;
+    let mut raw = subject.raw.take();
+    let threads = raw.as_ref().map(Raw::threads);
+    let mut results = vec![vec![Vec::new(); 1 + subject.peers.len()]; loads.len()];
+    let bench = Bench { args, stop, progress, subject, threads };
     let mut started = Some(started);
     for number in 0..args.repeat {
         if stop.is_cancelled() {
             break;
         }
         let mut server = started.take().map_or_else(|| Started::new(args), Ok)?;
-        bench.repetition(number, &mut server, &loads, &mut results).await?;
+        bench.repetition(number, &mut server, (&loads, &mut results), &mut raw).await?;
         server.stop().await;
     }
-    Ok(bench.report((before, users), results))
+    Ok(bench.report(before, results))
 }
 
-/// The model's directory, where there is one to read.
-async fn local_model(
-    args: &BenchArgs,
-    example: &pb::RankRequest,
-) -> Result<Option<LocalModel>, String> {
-    if args.target.is_some() && args.models.is_none() {
-        return Ok(None);
-    }
-    let selector = example.model.clone().unwrap_or_default();
-    LocalModel::read(&args.config()?.place_options(), &selector).await.map(Some)
-}
-
-/// The requests, and how many users they are drawn from.
-fn draw(
-    args: &BenchArgs,
-    example: pb::RankRequest,
-    local: Option<&LocalModel>,
-) -> Result<(Pool, usize), String> {
-    let users: Vec<String> = match &args.users {
-        Some(path) => {
-            let told = |e| format!("--users {}: {e}", path.display());
-            let text = std::fs::read_to_string(path).map_err(told)?;
-            text.split_whitespace().map(str::to_owned).collect()
-        }
-        None => local.map(|local| local.users.clone()).unwrap_or_default(),
-    };
-    let count = users.len();
-    let embedding = local.map(|local| local.embedding.clone()).filter(|shape| !shape.is_empty());
-    if args.inline_embedding && embedding.is_none() {
-        let wrong =
-            "--inline-embedding: the ranker reads none, or --models does not say where it is";
-        return Err(wrong.to_owned());
-    }
-    let pool = Pool::draw(&Ingredients {
-        embedding: embedding.filter(|_| args.inline_embedding),
-        example,
-        users,
-        items: local.map(|local| local.items.clone()).unwrap_or_default(),
-        candidates: args.candidates,
-        top: args.top,
-        seed: args.seed,
-    })?;
-    Ok((pool, count))
-}
+/// What came of one load: of each server, what each repetition found.
+type Results = Vec<Vec<Measured>>;
 
 impl Bench<'_> {
-    /// Measures every load once against one start of the server.
+    /// Measures every load once against one start of the server, in turns with the others.
     async fn repetition(
-        &mut self,
+        &self,
         number: usize,
         server: &mut Started,
-        loads: &[Asked],
-        results: &mut [Vec<Measured>],
+        (loads, results): (&[Asked], &mut [Results]),
+        raw: &mut Option<Raw>,
     ) -> Result<(), String> {
         self.progress.begin(format!("repetition {}: warming up", number + 1));
-        let (args, stop) = (self.args, self.stop);
-        let (pool, connections) = (Rc::clone(&self.pool), args.connections);
-        let (target, deadline) = (&server.target, args.deadline());
-        let generator =
-            Generator::connect(target, connections, pool, deadline, stop.clone()).await?;
-        generator.prime().await?;
-        if let Some(raw) = &mut self.raw {
+        let own = self.generator(&server.target, &self.subject.calls).await?;
+        let mut generators = vec![own];
+        for (peer, calls) in &self.subject.peers {
+            let generator = self.generator(&peer.url, calls).await;
+            generators.push(generator.map_err(|wrong| format!("{}: {wrong}", peer.name))?);
+        }
+        if let Some(raw) = raw {
             raw.renew()?;
         }
-        let watch = server.watch(&self.facts).await?;
+        let watch = server.watch(&self.subject.facts).await?;
         let mut setting = self.setting();
+        let seed = self.args.seed.wrapping_add(number as u64);
         for (&asked, results) in loads.iter().zip(results) {
-            if stop.is_cancelled() {
+            if self.stop.is_cancelled() {
                 break;
             }
             self.progress.begin(format!("repetition {}: {}", number + 1, asked.name()));
-            let seed = args.seed.wrapping_add(number as u64);
-            let sending = Sending { generator: &generator, watch: &watch, asked, setting, seed };
-            if let Some(mut measured) = self.point(&sending).await? {
-                match asked {
-                    Asked::Callers(_) => {
-                        let rate = measured.answers as f64 / measured.seconds;
-                        setting.capacity = setting.capacity.max(rate);
-                    }
-                    _ => measured.with_peak(setting.capacity),
+            let mut found: Vec<Option<Measured>> = vec![None; generators.len()];
+            for turn in 0..generators.len() {
+                if self.stop.is_cancelled() {
+                    break;
                 }
-                results.push(measured);
+                // Who begins changes, so that nobody always has the machine as another left it.
+                let who = (turn + number) % generators.len();
+                let generator = &generators[who];
+                let contestant = match who.checked_sub(1) {
+                    None => Contestant::Own(&watch),
+                    Some(at) => Contestant::Peer(&self.subject.peers[at].0),
+                };
+                let contestant = &contestant;
+                let sending = Sending { generator, contestant, asked, setting, seed };
+                found[who] = self.point(&sending, raw).await?;
+                server.check()?;
             }
+            take_in(&mut setting, asked, found, results);
             self.progress.done();
-            server.check()?;
         }
         Ok(())
+    }
+
+    /// Connects, and has each request answered once.
+    async fn generator(&self, target: &str, calls: &Rc<Calls>) -> Result<Rc<Generator>, String> {
+        let (args, stop) = (self.args, self.stop.clone());
+        let (connections, calls) = (args.connections, Rc::clone(calls));
+        let generator =
+            Generator::connect(target, connections, calls, args.deadline(), stop).await?;
+        generator.prime().await?;
+        Ok(generator)
     }
 
     /// What loads depend on, before a capacity is known.
@@ -224,20 +187,25 @@ impl Bench<'_> {
             warmup: self.args.warmup,
             deadline,
             objective: self.args.slo_ms.map_or(deadline, Duration::from_millis),
-            candidates: self.pool.candidates,
+            candidates: self.subject.candidates,
         }
     }
 
-    /// Measures one load between two raw runs; none where it was cut short too early.
-    async fn point(&mut self, sending: &Sending<'_>) -> Result<Option<Measured>, String> {
+    /// Measures one load, the own server's between two raw runs; none where it was cut short too early.
+    async fn point(
+        &self,
+        sending: &Sending<'_>,
+        raw: &mut Option<Raw>,
+    ) -> Result<Option<Measured>, String> {
         let single = sending.asked == Asked::Callers(1);
+        let mut raw = raw.as_mut().filter(|_| sending.contestant.is_own());
         self.settle().await;
-        let before = self.raw(single).await?;
-        let counted = sending.watch.run_counts().await?;
+        let before = self.raw(&mut raw, single).await?;
+        let counted = sending.contestant.counts().await?;
         let Some(mut measured) = self.window(sending, counted).await? else {
             return Ok(None);
         };
-        let after = self.raw(single).await?;
+        let after = self.raw(&mut raw, single).await?;
         if let (Some(before), Some(after)) = (before, after)
             && !self.stop.is_cancelled()
         {
@@ -260,20 +228,24 @@ impl Bench<'_> {
     }
 
     /// Raw ONNX Runtime on all sessions, and on one where that is asked for.
-    async fn raw(&mut self, single: bool) -> Result<Option<RawFigures>, String> {
-        match &mut self.raw {
+    async fn raw(
+        &self,
+        raw: &mut Option<&mut Raw>,
+        single: bool,
+    ) -> Result<Option<RawFigures>, String> {
+        match raw {
             Some(raw) => raw.measure(single, self.args.raw_duration, self.stop).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Sends one load and counts what falls into its window; `counted` is what the server ran before.
+    /// Sends one load and counts what falls into its window; `counted` is what the server had run before.
     async fn window(
         &self,
         sending: &Sending<'_>,
-        counted: Option<RunCounts>,
+        counted: Counted,
     ) -> Result<Option<Measured>, String> {
-        let Sending { watch, asked, setting, seed, .. } = sending;
+        let Sending { contestant, asked, setting, seed, .. } = sending;
         let load = asked.load(setting)?;
         let begin = Instant::now();
         let opens = begin + setting.warmup;
@@ -287,7 +259,7 @@ impl Bench<'_> {
         };
         let objective = self.args.slo_ms.map(Duration::from_millis);
         let window = (opens, opens + lasts);
-        let recorder = Recorder::new(window, objective, self.pool.items, gauge)?;
+        let recorder = Recorder::new(window, objective, sending.generator.items(), gauge)?;
         let recorder = Rc::new(RefCell::new(recorder));
         let sent = {
             let (generator, seed) = (Rc::clone(sending.generator), *seed);
@@ -297,9 +269,9 @@ impl Bench<'_> {
             })
         };
         self.wait_until(window.0).await;
-        let (opened, before) = (Instant::now(), self.read(watch).await?);
+        let (opened, before) = (Instant::now(), contestant.read().await?);
         self.wait_until(window.1).await;
-        let (closed, after) = (Instant::now(), self.read(watch).await?);
+        let (closed, after) = (Instant::now(), contestant.read().await?);
         if closed < window.1 {
             recorder.borrow_mut().window.1 = closed;
         }
@@ -308,38 +280,31 @@ impl Bench<'_> {
         if seconds < SHORTEST.min(lasts / 2) {
             return Ok(None);
         }
-        let ran = watch.run_counts().await?.zip(counted).map(|(now, then)| now.since(then));
-        let spent = self.spent(watch, &before, &after);
+        let ran = contestant.counts().await?.since(counted);
+        let spent = self.spent(contestant, (&before, &after));
         let recorder = recorder.borrow();
-        let (counts, candidates) = (recorder.counts.clone(), self.pool.candidates);
+        let (counts, candidates) = (recorder.counts.clone(), self.subject.candidates);
         let mut measured = measured(seconds.as_secs_f64(), candidates, counts, &spent);
         measured.offered_per_s = offered;
-        measured.with_runs(ran);
+        measured.with_runs(ran.own);
+        if let Some(rows) = ran.rows_a_run {
+            measured.figures.insert("batch_rows", rows);
+        }
         if let Some(gauge) = &recorder.gauge {
-            measured.with_told(gauge.told(ran));
+            measured.with_told(gauge.told(ran.own));
         }
         Ok(Some(measured))
     }
 
-    async fn read(&self, watch: &ServerWatch) -> Result<Reading, String> {
-        Ok(Reading(watch.read().await?, cpu::ProcessCpu::of_self(), cpu::machine_busy_us()))
-    }
-
-    fn spent(&self, watch: &ServerWatch, before: &Reading, after: &Reading) -> Spent {
-        let server = watch.spent(&before.0, &after.0);
-        Spent {
-            server_us: Some(server.all_us).filter(|us| us.is_finite()),
-            besides_us: server.besides_us.filter(|_| self.one_thread()),
-            generator_us: after.1.us_since(&before.1),
-            machine_us: after.2.saturating_sub(before.2) as f64,
-            processors: cpu::processors(),
-            memory_bytes: server.memory_bytes,
-        }
+    fn spent(&self, contestant: &Contestant<'_>, between: (&Reading, &Reading)) -> Spent {
+        let mut spent = contestant.spent(between);
+        spent.besides_us = spent.besides_us.filter(|_| self.one_thread());
+        spent
     }
 
     /// Whether a run keeps to the thread that is named after the model.
     fn one_thread(&self) -> bool {
-        self.raw.as_ref().is_none_or(|raw| raw.threads() == 1)
+        self.threads.is_none_or(|threads| threads == 1)
     }
 
     async fn wait_until(&self, moment: Instant) {
@@ -349,20 +314,27 @@ impl Bench<'_> {
         }
     }
 
-    fn report(
-        &self,
-        (load_average_before, users): (String, usize),
-        results: Vec<Vec<Measured>>,
-    ) -> Report {
-        let (args, loads) = (self.args, self.args.loads());
-        let points = loads.iter().zip(results).filter(|(_, results)| !results.is_empty());
-        let points: Vec<Point> = points.map(|(asked, all)| Point::of(asked.name(), all)).collect();
+    fn report(&self, load_average_before: String, results: Vec<Results>) -> Report {
+        let (args, subject) = (self.args, &self.subject);
+        let points: Vec<Point> = args
+            .loads()
+            .iter()
+            .zip(results)
+            .flat_map(|(asked, servers)| {
+                servers.into_iter().enumerate().map(move |all| (*asked, all))
+            })
+            .filter(|(_, (_, all))| !all.is_empty())
+            .map(|(asked, (who, all))| {
+                let peer = who.checked_sub(1).map(|at| subject.peers[at].0.name.clone());
+                Point::of(asked.name(), peer, all)
+            })
+            .collect();
         Report {
             command: std::env::args().skip(1).collect(),
             seed: args.seed,
-            candidates: self.pool.candidates,
-            requests: self.pool.requests.len(),
-            users,
+            candidates: subject.candidates,
+            requests: subject.requests,
+            users: subject.users,
             deadline_ms: args.deadline_ms,
             objective_ms: args.slo_ms.unwrap_or(args.deadline_ms),
             machine: Machine {
@@ -371,12 +343,34 @@ impl Bench<'_> {
                 load_average_before,
                 load_average_after: cpu::load_average(),
             },
-            server: self.facts.clone(),
+            server: subject.facts.clone(),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
-            intra_op_threads: self.raw.as_ref().map(Raw::threads),
+            intra_op_threads: self.threads,
             meanings: meanings(&points),
             points,
             cut_short: self.stop.is_cancelled(),
         }
+    }
+}
+
+/// Adds what one load found, with what follows from all of its servers.
+fn take_in(
+    setting: &mut Setting,
+    asked: Asked,
+    mut found: Vec<Option<Measured>>,
+    results: &mut Results,
+) {
+    if let Some((Some(own), peers)) = found.split_first_mut() {
+        match asked {
+            Asked::Callers(_) => {
+                let rate = own.answers as f64 / own.seconds;
+                setting.capacity = setting.capacity.max(rate);
+            }
+            _ => own.with_peak(setting.capacity),
+        }
+        peers.iter_mut().flatten().for_each(|peer| peer.against(own));
+    }
+    for (results, found) in results.iter_mut().zip(found) {
+        results.extend(found);
     }
 }

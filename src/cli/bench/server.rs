@@ -226,28 +226,28 @@ pub(super) struct ServerFacts {
     pub(super) instances: u32,
 }
 
-/// Asks a server for the model's example and for facts.
-pub(super) async fn ask(
-    target: &str,
-    model: &str,
-) -> Result<(pb::RankRequest, ServerFacts), String> {
+/// Asks a server for the model's example.
+pub(super) async fn example(target: &str, model: &str) -> Result<pb::RankRequest, String> {
     let mut client = Target { target: target.to_owned() }.connect().await?;
     let selector = pb::ModelSelector { name: model.to_owned(), selector: None };
     let asked = pb::GetExampleRequest { model: Some(selector) };
     let example = client.info.get_example(asked).await.map_err(|s| refusal(&s))?;
-    let example = example.into_inner().request.unwrap_or_default();
-    let name = example.model.as_ref().map(|model| model.name.clone()).unwrap_or_default();
+    Ok(example.into_inner().request.unwrap_or_default())
+}
+
+/// Asks a server for what it says of itself and of a model's live version.
+pub(super) async fn facts(target: &str, name: &str) -> Result<ServerFacts, String> {
+    let mut client = Target { target: target.to_owned() }.connect().await?;
     let info = client.info.get_server_info(pb::GetServerInfoRequest {}).await;
     let info = info.map_err(|s| refusal(&s))?.into_inner();
     let live = info.models.into_iter().find(|model| model.name == name && model.live);
     let live = live.unwrap_or_default();
-    let facts = ServerFacts {
+    Ok(ServerFacts {
         server_version: info.server_version,
         onnxruntime_build: info.onnxruntime_build,
-        model: name,
+        model: name.to_owned(),
         model_version: live.version,
         device: live.device,
         instances: live.instances,
-    };
-    Ok((example, facts))
+    })
 }

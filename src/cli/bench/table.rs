@@ -37,6 +37,12 @@ const RAW: [Column; 7] = [
 const SINGLE: [Column; 2] =
     [("raw/s, 1 session", "raw_single_per_s", 0), ("server / it", "ratio_single", 3)];
 
+const OTHERS: [Column; 3] = [
+    ("Podium / it, answers/s", "podium_over", 2),
+    ("it / Podium, p50", "p50_over_podium", 2),
+    ("it / Podium, p99", "p99_over_podium", 2),
+];
+
 const BATCHES: [Column; 7] = [
     ("rows", "batch_rows", 2),
     ("requests", "batch_requests", 2),
@@ -84,6 +90,8 @@ pub(super) fn tables(report: &Report) -> String {
         &LATENCY,
     );
     text.push_str(&failures(report));
+    let title = "Other servers under the same load: above 1, Podium is ahead";
+    section(&mut text, report, title, &OTHERS);
     section(&mut text, report, "Beside raw ONNX Runtime, in requests, on the same threads", &RAW);
     section(&mut text, report, "Beside one session of it", &SINGLE);
     section(&mut text, report, "Batches, as answers and the server tell them", &BATCHES);
@@ -122,7 +130,7 @@ fn details(text: &mut String, point: &Point) {
         }));
     }
     align(&mut table);
-    let _ = writeln!(text, "\n{}, the last repetition\n{table}", point.load);
+    let _ = writeln!(text, "\n{}, the last repetition\n{table}", point.name());
 }
 
 /// Why batches were closed.
@@ -134,7 +142,7 @@ fn closed(report: &Report) -> String {
         };
         let all: Vec<String> = point.closed_percent().into_iter().map(why).collect();
         if !all.is_empty() {
-            let _ = writeln!(text, "{}: closed {}", point.load, all.join(", "));
+            let _ = writeln!(text, "{}: closed {}", point.name(), all.join(", "));
         }
     }
     text
@@ -183,8 +191,9 @@ fn table(report: &Report, columns: &[Column]) -> Table {
     let columns: Vec<_> = columns.iter().filter(|(_, name, _)| shown(name)).collect();
     let header = std::iter::once("load").chain(columns.iter().map(|(title, ..)| *title));
     let mut table = new_table(header.map(str::to_owned).collect());
-    for point in &report.points {
-        let mut cells = vec![point.load.clone()];
+    let has_any = |point: &&Point| columns.iter().any(|(_, name, _)| point.figure(name).is_some());
+    for point in report.points.iter().filter(has_any) {
+        let mut cells = vec![point.name()];
         let cell = |(_, name, places): &&Column| told(point.figure(name), *places);
         cells.extend(columns.iter().map(cell));
         table.add_row(cells);
@@ -206,8 +215,8 @@ fn told(spread: Option<Spread>, places: usize) -> String {
 fn stages(report: &Report) -> Table {
     let header = std::iter::once("load").chain(STAGES).map(str::to_owned).collect();
     let mut table = new_table(header);
-    for point in &report.points {
-        let mut cells = vec![point.load.clone()];
+    for point in report.points.iter().filter(|point| point.peer.is_none()) {
+        let mut cells = vec![point.name()];
         cells.extend(STAGES.iter().map(|stage| {
             let of = |one: &crate::cli::bench::report::Measured| one.stages_us.get(*stage).copied();
             let spread = Spread::of(point.repetitions.iter().filter_map(of).collect());
@@ -223,11 +232,11 @@ fn failures(report: &Report) -> String {
     let mut text = String::new();
     for point in &report.points {
         for (name, (count, p99)) in point.errors() {
-            let _ = writeln!(text, "{}: {count} x {name}, p99 {p99:.2} ms", point.load);
+            let _ = writeln!(text, "{}: {count} x {name}, p99 {p99:.2} ms", point.name());
         }
         for (what, count) in unusual(point) {
             if count > 0 {
-                let _ = writeln!(text, "{}: {count} {what}", point.load);
+                let _ = writeln!(text, "{}: {count} {what}", point.name());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection that ranks framed requests: gRPC with no more around it than a measurement needs.
+//! One HTTP/2 connection that sends framed requests of one method: gRPC with no more around it than a measurement needs.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,10 +9,7 @@ use tokio::{net::TcpStream, task::spawn_local, time::timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::cli::bench::{codec::Answer, gathered::Gathered};
-
-/// What is called.
-const PATH: &str = "/podium.v1.RankService/Rank";
+use crate::cli::bench::gathered::Gathered;
 
 /// Bytes that may come unasked, of one answer and of all answers of a connection.
 const WINDOW: u32 = 1 << 20;
@@ -57,9 +54,16 @@ impl Deadline {
     }
 }
 
+impl Failure {
+    /// An answer that is none.
+    pub(super) fn unreadable(message: String) -> Self {
+        Self { name: "UNREADABLE_ANSWER".to_owned(), message }
+    }
+}
+
 impl Wire {
-    /// Connects; the connection is served by a task of this thread until it is dropped.
-    pub(super) async fn connect(target: &str) -> Result<Self, String> {
+    /// Connects to the method of that path; the connection is served by a task of this thread until it is dropped.
+    pub(super) async fn connect(target: &str, path: &str) -> Result<Self, String> {
         let told = |cause: String| format!("{target}: {cause}");
         let uri: Uri = target.parse().map_err(|e| told(format!("{e}; write http://HOST:PORT")))?;
         let authority = uri.authority().ok_or_else(|| told("write http://HOST:PORT".to_owned()))?;
@@ -75,12 +79,12 @@ impl Wire {
             builder.handshake(Gathered(stream)).await.map_err(|e| told(e.to_string()))?;
         // What ends the connection is told to every request on it.
         spawn_local(async move { connection.await.ok() });
-        let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(PATH);
+        let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(path);
         Ok(Self { send, uri: uri.build().map_err(|e| told(e.to_string()))? })
     }
 
     /// Sends a framed request and waits for its answer; whoever drops the future leaves.
-    pub(super) async fn rank(&self, framed: Bytes, deadline: &Deadline) -> Result<Answer, Failure> {
+    pub(super) async fn call(&self, framed: Bytes, deadline: &Deadline) -> Result<Bytes, Failure> {
         match timeout(deadline.time + GRACE, self.exchange(framed, deadline)).await {
             Ok(result) => result,
             Err(_) => Err(Failure {
@@ -90,7 +94,7 @@ impl Wire {
         }
     }
 
-    async fn exchange(&self, framed: Bytes, deadline: &Deadline) -> Result<Answer, Failure> {
+    async fn exchange(&self, framed: Bytes, deadline: &Deadline) -> Result<Bytes, Failure> {
         let mut send = self.send.clone().ready().await.map_err(broken)?;
         let (response, mut body) = send.send_request(self.head(deadline), false).map_err(broken)?;
         body.send_data(framed, true).map_err(broken)?;
@@ -106,8 +110,7 @@ impl Wire {
         if let Some(trailers) = stream.trailers().await.map_err(broken)? {
             check(&trailers)?;
         }
-        Answer::read(&whole)
-            .map_err(|message| Failure { name: "UNREADABLE_ANSWER".to_owned(), message })
+        Ok(whole)
     }
 
     fn head(&self, deadline: &Deadline) -> Request<()> {

@@ -87,6 +87,31 @@ pub(in crate::transport) fn infer_request(
     Ok(Infer { request, timeout })
 }
 
+/// Writes the message by which a client has a model run on tensors; without a version, the live one is meant.
+pub fn infer_message<'a>(
+    model: &str,
+    version: &str,
+    inputs: impl Iterator<Item = (&'a str, &'a Tensor)> + Clone,
+) -> ModelInferRequest {
+    let described = inputs.clone().map(|(name, tensor)| InferInputTensor {
+        name: name.to_owned(),
+        datatype: datatype(tensor.data.dtype()).to_owned(),
+        shape: dims(tensor),
+        ..InferInputTensor::default()
+    });
+    ModelInferRequest {
+        model_name: model.to_owned(),
+        model_version: version.to_owned(),
+        inputs: described.collect(),
+        raw_input_contents: inputs.map(|(_, tensor)| to_raw(tensor)).collect(),
+        ..ModelInferRequest::default()
+    }
+}
+
+fn dims(tensor: &Tensor) -> Vec<i64> {
+    tensor.shape.iter().map(|dim| i64::try_from(*dim).unwrap_or(i64::MAX)).collect()
+}
+
 /// The tensors, each out of its own contents, or all out of raw ones.
 fn tensors(
     inputs: Vec<InferInputTensor>,
@@ -198,7 +223,7 @@ pub(in crate::transport) fn infer_response(inferred: &Inferred, id: String) -> M
     let outputs = tensors.clone().map(|NamedTensor { name, tensor }| InferOutputTensor {
         name: name.clone(),
         datatype: datatype(tensor.data.dtype()).to_owned(),
-        shape: tensor.shape.iter().map(|dim| i64::try_from(*dim).unwrap_or(i64::MAX)).collect(),
+        shape: dims(tensor),
         ..InferOutputTensor::default()
     });
     ModelInferResponse {

@@ -30,7 +30,7 @@ pub(in crate::transport) fn datatype(dtype: DType) -> &'static str {
 ///
 /// # Errors
 /// What is wrong, with the names that there are.
-pub(super) fn dtype_of(name: &str) -> Result<DType, String> {
+pub fn dtype_of(name: &str) -> Result<DType, String> {
     let found = DATATYPES.iter().find(|(known, _)| *known == name);
     found.map(|(_, dtype)| *dtype).ok_or_else(|| {
         let known = DATATYPES.map(|(name, _)| name).join(", ");
