@@ -1,6 +1,9 @@
 //! What has become of a model's rows since it was loaded.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Counts that only grow.
 #[derive(Debug, Default)]
@@ -10,6 +13,7 @@ pub(super) struct Counters {
     abandoned_rows: AtomicU64,
     elements: AtomicU64,
     padding: AtomicU64,
+    last_run_ms: AtomicU64,
 }
 
 /// What has become of a model's rows since it was loaded; of models that are run by users, of users.
@@ -36,6 +40,13 @@ impl Counters {
         add(&self.abandoned_rows, batch.abandoned_rows);
         add(&self.elements, batch.elements);
         add(&self.padding, batch.padding);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_run_ms.store(now.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// When a batch last ran, in milliseconds since 1970 in UTC; 0 where none did.
+    pub(super) fn last_run_ms(&self) -> u64 {
+        self.last_run_ms.load(Ordering::Relaxed)
     }
 
     /// The counts so far.

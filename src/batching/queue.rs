@@ -114,6 +114,11 @@ impl ModelQueue {
         self.shared.counters.read()
     }
 
+    /// When a batch last ran, in milliseconds since 1970 in UTC; 0 where none did.
+    pub fn last_run_ms(&self) -> u64 {
+        self.shared.counters.last_run_ms()
+    }
+
     /// What is counted of its batches.
     pub fn metrics(&self) -> &BatchMetrics {
         &self.shared.metrics

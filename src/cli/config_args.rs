@@ -12,16 +12,16 @@ pub(super) struct ConfigArgs {
     /// The configuration file [default: podium.toml, where it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The model repository: a directory, or a URL such as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX
+    /// The model repository: a directory, or a URL such as s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX [default: models]
     #[arg(long, value_name = "DIR|URL")]
     models: Option<String>,
     /// A model's catalogue outside of its bundle, CSV or .csv.gz; may be given more than once
     #[arg(long, value_name = "MODEL=FILE")]
     catalogue: Vec<String>,
-    /// Where to serve gRPC
+    /// Where to serve gRPC [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where to answer probes
+    /// Where to answer probes and operators: metrics, the operations page, changes of what is served [default: 127.0.0.1:50052]
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
     /// The Redis that keeps users, `redis://HOST:PORT` or `rediss://HOST:PORT`; none: they are kept in process

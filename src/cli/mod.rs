@@ -8,6 +8,7 @@ mod client;
 mod colours;
 mod config_args;
 mod course;
+mod examples;
 mod models;
 mod progress;
 mod quickstart;
@@ -44,28 +45,36 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the models of a repository over gRPC
+    #[command(after_help = examples::SERVE)]
     Serve(ConfigArgs),
     /// Ask a running server for an order, and show it
+    #[command(after_help = examples::RANK)]
     Rank(rank::RankArgs),
     /// Record events of users, or have their embeddings computed
     Users(users::UsersArgs),
     /// Show and change what a server, and all that follow the same repository, serve
+    #[command(after_help = examples::MODELS)]
     Models(models::ModelsArgs),
     /// Ask again what a request log holds, and say how the answers differ
+    #[command(after_help = examples::REPLAY)]
     Replay(replay::ReplayArgs),
     /// Show and change what a server logs, and which traces it draws
     Telemetry(telemetry::TelemetryArgs),
     /// Watch what goes on in a server: rates, latency, batches, swaps, the slowest requests
     Top(top::TopArgs),
     /// Check a bundle offline: manifest, sums, graph, golden vectors
+    #[command(after_help = examples::CHECK)]
     Check(check::CheckArgs),
     /// Write a first manifest for an ONNX model, from what the model says of itself
+    #[command(after_help = examples::QUICKSTART)]
     Quickstart(quickstart::QuickstartArgs),
     /// Print the effective configuration and where each value came from
     Config(ConfigArgs),
     /// Measure what a bundle can do within a latency, and propose how to batch it
+    #[command(after_help = examples::TUNE)]
     Tune(tune::TuneArgs),
-    /// Measure a server, beside raw ONNX Runtime on the same rows
+    /// Measure a server, beside raw ONNX Runtime and other servers on the same rows
+    #[command(after_help = examples::BENCH)]
     Bench(bench::BenchArgs),
     /// Print what a shell needs to complete this program's commands and flags
     Completion(shell::CompletionArgs),

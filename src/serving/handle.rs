@@ -268,6 +268,11 @@ impl ModelHandle {
         self.queue.counts()
     }
 
+    /// When a batch last ran, in milliseconds since 1970 in UTC; 0 where none did.
+    pub fn last_run_ms(&self) -> u64 {
+        self.queue.last_run_ms()
+    }
+
     /// What is counted of its batches since it was loaded.
     pub fn batch_metrics(&self) -> &BatchMetrics {
         self.queue.metrics()

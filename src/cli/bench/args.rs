@@ -40,13 +40,13 @@ pub(in crate::cli) struct BenchArgs {
     /// Requests by tensors, as perf_analyzer reads them: {"data": [{"INPUT": [1, 2]}]}; for models that have no example
     #[arg(long, value_name = "FILE", conflicts_with_all = ["candidates", "users", "top", "inline_embedding"])]
     pub(super) input_data: Option<PathBuf>,
-    /// Another server that is asked by the same rows in turns with this one: oip or triton, and HOST:PORT or HOST:PORT/MODEL
+    /// Another server of the Open Inference Protocol, asked by the same rows in turns with this one: oip or triton (which tells its batches), and HOST:PORT or HOST:PORT/MODEL; may be given more than once
     #[arg(long, num_args = 2, value_names = ["KIND", "ADDRESS"], action = clap::ArgAction::Append)]
     pub(super) against: Vec<String>,
     /// A running server; none: one is started for the bench and stopped after it
     #[arg(long, value_name = "URL", env = "PODIUM_TARGET")]
     pub(super) target: Option<String>,
-    /// The model repository; with --target, give it where raw ONNX Runtime is to be measured beside
+    /// The model repository; with --target, give it for what needs the requests' tensors: raw ONNX Runtime, --against, --by tensors
     #[arg(long, value_name = "DIR")]
     pub(super) models: Option<String>,
     /// The configuration file of the server that is started, and of raw ONNX Runtime

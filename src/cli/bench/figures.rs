@@ -253,7 +253,7 @@ mod tests {
             generator_us: 1.0,
             machine_us: 3.0,
             processors: 2,
-            memory_bytes: (1, 2),
+            memory_bytes: Some((1, 2)),
         };
         let now = std::time::Instant::now();
         let mut recorder = Recorder::new((now, now), None, Some(1), None).unwrap();

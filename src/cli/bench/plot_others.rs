@@ -59,6 +59,7 @@ pub(super) fn draw(report: &Report, path: &Path) -> Result<(), String> {
     let rates = marks(report, &rows, |point| match point.peer {
         Some(_) => point.figure("podium_over"),
         // A lone caller keeps one session busy.
+        None if point.is_open() => None,
         None => point.figure("ratio_single").or(point.figure("ratio_best")),
     });
     let tails = marks(report, &rows, |point| point.figure("p99_over_podium"));

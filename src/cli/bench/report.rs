@@ -217,6 +217,11 @@ impl Point {
         Self { load, peer, repetitions, summary }
     }
 
+    /// Whether requests came whether or not others were answered, so that the load and not the server sets the rate.
+    pub(super) fn is_open(&self) -> bool {
+        self.repetitions.iter().any(|one| one.offered_per_s.is_some())
+    }
+
     /// The load and the server in words.
     pub(super) fn name(&self) -> String {
         match &self.peer {

@@ -7,13 +7,13 @@ use crate::{
     transport::pb::inference::{InferStatistics, ModelStatistics, StatisticDuration},
 };
 
-/// What was counted of a version since it was loaded. What is not measured is 0.
+/// What was counted of a version since it was loaded. What is not counted is empty.
 pub(super) fn statistics(id: &ModelId, model: &Model) -> ModelStatistics {
     let counts = model.handle().counts();
     ModelStatistics {
         name: id.name.to_string(),
         version: id.version.to_string(),
-        last_inference: 0,
+        last_inference: model.handle().last_run_ms(),
         inference_count: counts.rows,
         execution_count: counts.batches,
         inference_stats: Some(of_requests(model.figures())),
