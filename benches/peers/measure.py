@@ -102,7 +102,7 @@ def measured(model: Model, graph: Path, folder: Path, args: argparse.Namespace) 
     tensors, plain, triton = (serving.free_port() for _ in range(3))
     peers = {"podium by tensors": ("oip", f"127.0.0.1:{tensors}"), "python": ("oip", f"127.0.0.1:{plain}/{name}")}
     peers |= {f"triton, cap {cap}": ("triton", f"127.0.0.1:{triton}/{name}-{cap}") for cap in CAPS}
-    own = [serving.BINARY, "serve", "--models", models, "--listen", f"127.0.0.1:{tensors}"]
+    own: list[str | Path] = [serving.BINARY, "serve", "--models", models, "--listen", f"127.0.0.1:{tensors}"]
     commands: list[tuple[str, int, list[str | Path]]] = [
         ("podium", tensors, [*own, "--admin-listen", f"127.0.0.1:{serving.free_port()}"]),
         ("python", plain, [PEERS_PYTHON, HERE / "python_server.py", graph, "--port", str(plain), "--max-batch", "64"]),

@@ -67,12 +67,7 @@ impl Banner<'_> {
         }
         let _ = writeln!(text, "  users   {}", self.users.describe());
         let _ = writeln!(text, "          {} histories come with the models", self.shipped.len());
-        let target = match grpc.as_str() {
-            "127.0.0.1:50051" => String::new(),
-            other => format!(" --target http://{other}"),
-        };
-        let _ = writeln!(text, "Try it in another terminal:");
-        let _ = writeln!(text, "  target/release/podium rank {}{target}", self.example());
+        text.push_str(&self.example(&grpc));
         text.push_str("Ctrl-C drains and stops.\n");
         text
     }
@@ -86,16 +81,21 @@ impl Banner<'_> {
         format!("{device}, {instances} instance(s) a model, {threads} thread(s) each")
     }
 
-    /// Arguments of `podium rank` that the default model answers.
-    fn example(&self) -> String {
+    /// What to type next: a question that the default model answers.
+    fn example(&self, grpc: &str) -> String {
         let Ok(ranker) = self.engine.ranker(&ModelChoice::default()) else {
-            return String::new();
+            return "No model ranks by default; docs/open-inference.md asks models by their tensors.\n".to_owned();
+        };
+        let target = match grpc {
+            "127.0.0.1:50051" => String::new(),
+            other => format!(" --target http://{other}"),
         };
         let user = self.shipped.example_user(&ranker.history_owner().name, EXAMPLE_USER);
         let user = user.map_or_else(String::new, |user| format!("--user {user} "));
-        match ranker.example() {
+        let what = match ranker.example() {
             Some(_) => format!("{user}--top 10"),
             None => format!("{user}--candidates FILE.csv"),
-        }
+        };
+        format!("Try it in another terminal:\n  target/release/podium rank {what}{target}\n")
     }
 }

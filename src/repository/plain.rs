@@ -97,9 +97,15 @@ fn leads_to_rows(signature: &Signature) -> bool {
     let mut own = None;
     names.all(|name| match name {
         None => false,
-        Some("") => true,
+        Some(name) if is_made_up(name) => true,
         Some(name) => *own.get_or_insert(name) == name,
     })
+}
+
+/// Whether a dimension's name says nothing: there is none, or tf2onnx counted it, which gives each its own (`unk__7`).
+fn is_made_up(name: &str) -> bool {
+    let number = name.strip_prefix("unk__");
+    name.is_empty() || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The element type, where it is one that is carried.
@@ -264,7 +270,9 @@ mod tests {
         check(&[&["n", "4"]], &[&["n"]], tried);
         check(&[&["", "4"], &["", "a"]], &[&["", "2"]], tried);
         check(&[&["n", "4"], &["", "a"]], &[&["n"]], tried);
+        check(&[&["unk__7", "4"], &["n"]], &[&["unk__8"]], tried);
         check(&[&["n", "4"], &["m"]], &[&["n"]], Sharing::Whole);
+        check(&[&["unk__a", "4"]], &[&["unk__b"]], Sharing::Whole);
         check(&[&["n", "4"]], &[&["found"]], Sharing::Whole);
         check(&[&["n", "4"], &[]], &[&["n"]], Sharing::Whole);
         check(&[&["n", "4"]], &[&["1"]], Sharing::Whole);

@@ -95,7 +95,7 @@ def test_a_model_without_an_example_is_measured_by_tensors_of_a_file(tmp_path: P
         (["--slo-ms", "0"], "--slo-ms"),
         (["--against", "tritn", "localhost:8001"], "oip or triton"),
         (["--against", "oip", "localhost"], "no port"),
-        (["--against", "oip", "localhost:1"], "--against"),
+        (["--model", "tiny-ranker", "--against", "oip", "localhost:1"], "--against"),
         (["--concurrency", "1", "--scenario", "burst", "--against", "oip", "localhost:1"], "--scenario"),
         (["--input-data", "missing.json"], "--model"),
         (["--model", "tiny-ranker", "--input-data", "missing.json"], "missing.json"),

@@ -27,8 +27,8 @@ pub(super) struct Report {
     pub(super) candidates: usize,
     /// Different requests.
     pub(super) requests: usize,
-    /// Users that they were drawn from; 0 means the unknown shopper.
-    pub(super) users: usize,
+    /// Users that they were drawn from; 0 means the unknown shopper. None where a file has the tensors.
+    pub(super) users: Option<usize>,
     /// The deadline of each request, in milliseconds.
     pub(super) deadline_ms: u64,
     /// The latency after which an answer is of no use, in milliseconds.

@@ -27,8 +27,8 @@ use crate::{
 /// What is measured.
 pub(super) struct Subject {
     pub(super) facts: ServerFacts,
-    /// Users that the requests were drawn from; 0 means the unknown shopper, or requests that have none.
-    pub(super) users: usize,
+    /// Users that the requests were drawn from; 0 means the unknown shopper. None where a file has the tensors.
+    pub(super) users: Option<usize>,
     /// Different requests.
     pub(super) requests: usize,
     /// Candidates or rows of each.
@@ -74,7 +74,7 @@ impl Subject {
         let instances = facts.instances.max(1) as usize;
         Ok(Self {
             facts,
-            users,
+            users: Some(users),
             requests: pool.requests.len(),
             candidates: pool.candidates,
             calls: Rc::new(calls),
@@ -110,7 +110,7 @@ impl Subject {
         let instances = facts.instances.max(1) as usize;
         let raw = raw(args, rows, (candidates, instances))?;
         let calls = Rc::new(calls);
-        Ok(Self { facts, users: 0, requests, candidates, calls, raw, peers })
+        Ok(Self { facts, users: None, requests, candidates, calls, raw, peers })
     }
 }
 

@@ -164,12 +164,13 @@ fn heading(report: &Report) -> String {
         report.build,
     );
     let users = match report.users {
-        0 => "the unknown shopper".to_owned(),
-        count => format!("{count} users"),
+        None => "out of a file".to_owned(),
+        Some(0) => "for the unknown shopper".to_owned(),
+        Some(count) => format!("for {count} users"),
     };
     let _ = writeln!(
         text,
-        "{} different requests of {} candidates for {users}, seed {}, deadline {} ms, objective {} ms",
+        "{} different requests of {} candidate(s) {users}, seed {}, deadline {} ms, objective {} ms",
         report.requests, report.candidates, report.seed, report.deadline_ms, report.objective_ms
     );
     let _ = writeln!(
