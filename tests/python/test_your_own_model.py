@@ -20,9 +20,10 @@ SERVE = "podium serve --models shop\n"
 
 
 def run(kind: str, block: str, folder: Path) -> str:
-    """Runs a block as a reader would, with `podium` and `python` on the path; returns what it prints."""
-    path = os.pathsep.join([str(BINARY.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = ["bash", "-euc", block] if kind == "sh" else [sys.executable, "-c", block]
+    """Runs a block as a reader would, whose shell has the environment of the first block; returns what it prints."""
+    own = folder / "venv" / "bin"
+    path = os.pathsep.join([str(own), str(BINARY.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", "-euc", block] if kind == "sh" else [str(own / "python"), "-c", block]
     ended = subprocess.run(
         command, cwd=folder, env=environment({"PATH": path}), timeout=180, text=True, capture_output=True, check=False
     )
