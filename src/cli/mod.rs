@@ -75,7 +75,7 @@ enum Command {
     Tune(tune::TuneArgs),
     /// Measure a server, beside raw ONNX Runtime and other servers on the same rows
     #[command(after_help = examples::BENCH)]
-    Bench(bench::BenchArgs),
+    Bench(Box<bench::BenchArgs>),
     /// Print what a shell needs to complete this program's commands and flags
     Completion(shell::CompletionArgs),
     /// Print the man page, or write one for each command

@@ -12,6 +12,11 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The models that come with the server.
+pub fn shipped_models() -> PathBuf {
+    root().join("models")
+}
+
 /// A bundle that `tests/fixtures/make_bundles.py` made.
 pub fn bundle(path: &str) -> PathBuf {
     let folder = root().join("target").join("test-models");

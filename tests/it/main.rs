@@ -11,6 +11,9 @@ mod metrics_table;
 mod packed;
 mod plain_models;
 
+// A client of the server.
+mod rust_client;
+
 // A repository in an object store.
 mod bucket;
 mod s3_server;
