@@ -30,7 +30,6 @@ sys.path.insert(0, str(ROOT / "tests" / "python"))
 import server as serving  # noqa: E402
 
 PEERS_PYTHON = ROOT / "target" / "peers-venv" / "bin" / "python"
-CAPS = (8, 64)
 START_SECONDS = 180
 Figures = dict[str, float]
 
@@ -44,12 +43,14 @@ class Model:
     candidates: int
     callers: str
     raw_batch: str
+    caps: tuple[int, int] = (8, 64)
+    """Rows that Triton joins at most, in two settings: either alone would be unfair."""
 
 
 MODELS = {
     "mlp": Model(ROOT / "target" / "bench-models", ("tiny-mlp",), 1, "1,8,32,64", "1,8,64"),
     "minilm": Model(ROOT / "target" / "bench-models", ("minilm-l6",), 1, "1,8,32,64", "1,8"),
-    "grocery": Model(ROOT / "models", ("grocery-ranker", "grocery-encoder"), 200, "1,8,32", "200"),
+    "grocery": Model(ROOT / "models", ("grocery-ranker", "grocery-encoder"), 200, "1,8,32", "200", (200, 1600)),
 }
 
 
@@ -101,12 +102,28 @@ def measured(model: Model, graph: Path, folder: Path, args: argparse.Namespace) 
     name, models = model.bundles[0], folder / "models"
     tensors, plain, triton = (serving.free_port() for _ in range(3))
     peers = {"podium by tensors": ("oip", f"127.0.0.1:{tensors}"), "python": ("oip", f"127.0.0.1:{plain}/{name}")}
-    peers |= {f"triton, cap {cap}": ("triton", f"127.0.0.1:{triton}/{name}-{cap}") for cap in CAPS}
+    peers |= {f"triton, cap {cap}": ("triton", f"127.0.0.1:{triton}/{name}-{cap}") for cap in model.caps}
     own: list[str | Path] = [serving.BINARY, "serve", "--models", models, "--listen", f"127.0.0.1:{tensors}"]
     commands: list[tuple[str, int, list[str | Path]]] = [
         ("podium", tensors, [*own, "--admin-listen", f"127.0.0.1:{serving.free_port()}"]),
-        ("python", plain, [PEERS_PYTHON, HERE / "python_server.py", graph, "--port", str(plain), "--max-batch", "64"]),
-        ("triton", triton, [PEERS_PYTHON, HERE / "triton.py", graph, "--port", str(triton)]),
+        (
+            "python",
+            plain,
+            [PEERS_PYTHON, HERE / "python_server.py", graph, "--port", str(plain), "--max-batch", str(model.caps[1])],
+        ),
+        (
+            "triton",
+            triton,
+            [
+                PEERS_PYTHON,
+                HERE / "triton.py",
+                graph,
+                "--port",
+                str(triton),
+                "--batches",
+                ",".join(map(str, model.caps)),
+            ],
+        ),
     ]
     report = folder / "bench.json"
     against = [word for kind, address in peers.values() for word in ("--against", kind, address)]

@@ -3,6 +3,7 @@
 use crate::{
     repository::{InputSpec, Source},
     tensor::{Tensor, TensorData},
+    transport::pb::inference::model_metadata_response::TensorMetadata,
 };
 
 /// The dim of what there is once for each user.
@@ -11,8 +12,8 @@ const USERS: &str = "users";
 /// Which of a ranker's tensors a model takes, and whether their users' side is repeated for each row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fit {
-    /// The places of the inputs, in the manifest's order.
-    taken: Vec<usize>,
+    /// The places of the inputs, in the manifest's order, and whether each is a column there: Triton has no tensor of rows alone.
+    taken: Vec<(usize, bool)>,
     /// The place of the rows' users, where the model has no such input: it takes one user a row.
     repeats_by: Option<usize>,
 }
@@ -22,20 +23,21 @@ impl Fit {
     ///
     /// # Errors
     /// Which input is too many or missing.
-    pub(super) fn new(inputs: &[InputSpec], theirs: &[String]) -> Result<Self, String> {
+    pub(super) fn new(inputs: &[InputSpec], theirs: &[TensorMetadata]) -> Result<Self, String> {
         let ours: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
         let has = ours.join(", ");
-        if let Some(name) = theirs.iter().find(|name| !ours.contains(&name.as_str())) {
+        if let Some(other) = theirs.iter().find(|one| !ours.contains(&one.name.as_str())) {
+            let name = &other.name;
             return Err(format!(
                 "its model takes `{name}`, and the one that is measured has {has}"
             ));
         }
         let (mut taken, mut repeats_by) = (Vec::new(), None);
         for (at, input) in inputs.iter().enumerate() {
-            match theirs.contains(&input.name) {
-                true => taken.push(at),
-                false if input.source == Source::UserIndex => repeats_by = Some(at),
-                false => {
+            match theirs.iter().find(|one| one.name == input.name) {
+                Some(one) => taken.push((at, is_column(input, one))),
+                None if input.source == Source::UserIndex => repeats_by = Some(at),
+                None => {
                     let name = &input.name;
                     return Err(format!("its model does not take `{name}`; serve the same graph"));
                 }
@@ -47,17 +49,25 @@ impl Fit {
     /// The tensors that are sent, with their names.
     pub(super) fn of(&self, inputs: &[InputSpec], tensors: &[Tensor]) -> Vec<(String, Tensor)> {
         let users = self.repeats_by.map(|at| places(&tensors[at]));
-        let sent = |&at: &usize| {
+        let sent = |&(at, is_column): &(usize, bool)| {
             let (input, tensor) = (&inputs[at], &tensors[at]);
             let by_user = input.shape.first().is_some_and(|dim| dim.is(USERS));
-            let tensor = match users.as_ref().filter(|_| by_user) {
+            let mut tensor = match users.as_ref().filter(|_| by_user) {
                 Some(users) => repeated(tensor, users),
                 None => tensor.clone(),
             };
+            if is_column {
+                tensor.shape.push(1);
+            }
             (input.name.clone(), tensor)
         };
         self.taken.iter().map(sent).collect()
     }
+}
+
+/// Whether an input of one dim has a second one of length 1 there.
+fn is_column(input: &InputSpec, theirs: &TensorMetadata) -> bool {
+    input.shape.len() == 1 && matches!(theirs.shape.as_slice(), [_, 1])
 }
 
 /// The user of each row.
@@ -106,7 +116,12 @@ mod tests {
 
     #[track_caller]
     fn check(theirs: &[&str], want: Result<Vec<(&str, Tensor)>, &str>) {
-        let theirs: Vec<String> = theirs.iter().map(|name| (*name).to_owned()).collect();
+        let theirs = theirs.iter().map(|name| TensorMetadata {
+            name: (*name).trim_end_matches('|').to_owned(),
+            shape: if name.ends_with('|') { vec![-1, 1] } else { vec![-1] },
+            ..TensorMetadata::default()
+        });
+        let theirs: Vec<TensorMetadata> = theirs.collect();
         match (Fit::new(&inputs(), &theirs), want) {
             (Ok(fit), Ok(want)) => {
                 let got = fit.of(&inputs(), &tensors());
@@ -126,7 +141,9 @@ mod tests {
             Ok(vec![("taste", taste), ("whose", whose), ("price", price.clone())]),
         );
         let each = Tensor::floats(vec![3, 2], vec![1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
-        check(&["price", "taste"], Ok(vec![("taste", each), ("price", price)]));
+        check(&["price", "taste"], Ok(vec![("taste", each.clone()), ("price", price.clone())]));
+        let column = Tensor { shape: vec![3, 1], ..price };
+        check(&["price|", "taste"], Ok(vec![("taste", each), ("price", column)]));
     }
 
     #[test]

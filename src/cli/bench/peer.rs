@@ -13,6 +13,7 @@ use crate::{
     transport::pb::inference::{
         ModelConfigRequest, ModelMetadataRequest, ModelStatisticsRequest,
         grpc_inference_service_client::GrpcInferenceServiceClient,
+        model_metadata_response::TensorMetadata,
     },
 };
 
@@ -25,8 +26,8 @@ pub(super) struct Peer {
     pub(super) url: String,
     /// The model's name there.
     pub(super) model: String,
-    /// The names of the model's inputs.
-    pub(super) inputs: Vec<String>,
+    /// The model's inputs.
+    pub(super) inputs: Vec<TensorMetadata>,
     kind: Kind,
 }
 
@@ -56,7 +57,7 @@ impl Peer {
             let refused = refusal(&status);
             format!("--against {against}: {refused}; name its model as HOST:PORT/MODEL")
         })?;
-        let inputs = metadata.into_inner().inputs.into_iter().map(|input| input.name).collect();
+        let inputs = metadata.into_inner().inputs;
         let (kind, url, name) = (against.kind, against.url.clone(), against.to_string());
         Ok(Self { client, name, url, model, inputs, kind })
     }
