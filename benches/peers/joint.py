@@ -1,11 +1,14 @@
-"""Requests that wait are run together: a queue, and a thread with a session of its own for each instance."""
+"""Requests that wait are run together: a queue, and a thread with a session of its own for each instance.
+
+All but the runs happens on the event loop, so nothing is locked; a run gives Python's lock away.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import queue
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,44 +28,51 @@ class Job:
     rows: int
     key: tuple[tuple[int, ...], ...]
     """The inputs' other dims: only requests that agree in them can be joined."""
-    waiter: Any
-    """Who waits for the answer; it is handed back with it."""
+    answer: asyncio.Future[Arrays | Exception]
 
 
-Done = Callable[[list[Job], Arrays | Exception], None]
+class Model:
+    """A graph, its instances, and the requests that wait for one."""
 
-
-class Queue:
-    """Jobs that wait for an instance."""
-
-    def __init__(self, max_rows: int, wait: float) -> None:
-        """Makes an empty queue that gives at most so many rows, after waiting at most so many seconds for company."""
+    def __init__(self, graph: Graph, instances: int, max_rows: int, wait: float) -> None:
+        """Loads the sessions. A run has at most so many rows; for company is waited at most so many seconds."""
+        self.graph = graph
         self.max_rows = max_rows
         self.wait = wait
+        self.loop = asyncio.get_running_loop()
         self.waiting: deque[Job] = deque()
-        self.changed = threading.Condition(threading.Lock())
+        self.waiting_rows = 0
+        self.timer: asyncio.Handle | None = None
+        self.idle = [Instance(self) for _ in range(instances)]
+        self.rows = 0
+        self.runs = 0
 
     def put(self, job: Job) -> None:
-        """Adds a job."""
-        with self.changed:
-            self.waiting.append(job)
-            self.changed.notify()
+        """Has a request run, with those that come along with it or wait already."""
+        self.waiting.append(job)
+        self.waiting_rows += job.rows
+        if self.timer is None:
+            self.timer = self.loop.call_later(self.wait, self.over) if self.wait else self.loop.call_soon(self.over)
+        elif self.wait and self.waiting_rows >= self.max_rows:
+            self.dispatch()
 
-    def take(self) -> list[Job]:
-        """Waits for jobs, and takes the first and all that can run with it; one that is too large runs alone."""
-        with self.changed:
-            while not self.waiting:
-                self.changed.wait()
-            if self.wait > 0:
-                self._wait_for_company()
-            return self._taken() if self.waiting else []
+    def over(self) -> None:
+        """Ends the time that is waited for company."""
+        self.timer = None
+        self.dispatch()
 
-    def _wait_for_company(self) -> None:
-        end = time.monotonic() + self.wait
-        while sum(job.rows for job in self.waiting) < self.max_rows and (left := end - time.monotonic()) > 0:
-            self.changed.wait(left)
+    def dispatch(self) -> None:
+        """Gives what waits to the instances that are idle."""
+        while self.waiting and self.idle:
+            jobs = self.taken()
+            rows = sum(job.rows for job in jobs)
+            self.waiting_rows -= rows
+            self.rows += rows
+            self.runs += 1
+            self.idle.pop().inbox.put(jobs)
 
-    def _taken(self) -> list[Job]:
+    def taken(self) -> list[Job]:
+        """Takes the first and all that can run with it out of the queue; one that is too large runs alone."""
         first = self.waiting.popleft()
         taken, rows, passed_over = [first], first.rows, []
         while self.waiting and rows < self.max_rows:
@@ -73,44 +83,50 @@ class Queue:
             else:
                 passed_over.append(job)
         self.waiting.extendleft(reversed(passed_over))
-        if self.waiting:
-            self.changed.notify()
         return taken
 
+    def done(self, instance: Instance, jobs: list[Job], outputs: Arrays | Exception) -> None:
+        """Has the instance go on, and gives each request the rows that are its own."""
+        self.idle.append(instance)
+        if self.timer is None:
+            self.dispatch()
+        start = 0
+        for job in jobs:
+            end = start + job.rows
+            if not job.answer.done():
+                own = outputs if isinstance(outputs, Exception) else [values[start:end] for values in outputs]
+                job.answer.set_result(own)
+            start = end
 
-class Model:
-    """A graph with its instances."""
 
-    def __init__(self, graph: Graph, instances: int, max_rows: int, wait: float, done: Done) -> None:
-        """Loads the sessions and starts their threads; `done` is called from them."""
-        self.graph = graph
-        self.queue = Queue(max_rows, wait)
-        self.done = done
-        self.rows = 0
-        self.runs = 0
-        self.counting = threading.Lock()
+class Instance:
+    """A session of one thread, and the thread."""
+
+    def __init__(self, model: Model) -> None:
+        """Loads the session and starts the thread, which ends with the process."""
+        self.model = model
+        self.inbox: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        for _ in range(instances):
-            session = onnxruntime.InferenceSession(graph.path, options, providers=["CPUExecutionProvider"])
-            threading.Thread(target=self._serve, args=(session,), daemon=True).start()
+        self.session = onnxruntime.InferenceSession(model.graph.path, options, providers=["CPUExecutionProvider"])
+        threading.Thread(target=self.serve, daemon=True).start()
 
-    def _serve(self, session: Any) -> None:
-        names = [one.name for one in self.graph.inputs]
-        outputs = [one.name for one in self.graph.outputs]
+    def serve(self) -> None:
+        """Runs what comes."""
         while True:
-            jobs = self.queue.take()
-            if not jobs:
-                continue
-            with self.counting:
-                self.rows += sum(job.rows for job in jobs)
-                self.runs += 1
-            try:
-                feeds = dict(zip(names, joined(jobs), strict=True))
-                self.done(jobs, session.run(outputs, feeds))
-            except Exception as error:
-                self.done(jobs, error)
+            jobs = self.inbox.get()
+            self.model.loop.call_soon_threadsafe(self.model.done, self, jobs, self.run(jobs))
+
+    def run(self, jobs: list[Job]) -> Arrays | Exception:
+        """Runs requests as one, and returns the outputs of all."""
+        graph = self.model.graph
+        try:
+            feeds = dict(zip([one.name for one in graph.inputs], joined(jobs), strict=True))
+            outputs: Arrays = self.session.run([one.name for one in graph.outputs], feeds)
+        except Exception as error:
+            return error
+        return outputs
 
 
 def joined(jobs: list[Job]) -> Arrays:

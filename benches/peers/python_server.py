@@ -97,25 +97,9 @@ class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc, name-
 
     def __init__(self, files: list[Path], args: argparse.Namespace) -> None:
         """Loads the models."""
-        self.loop = asyncio.get_running_loop()
         rows, wait = args.max_batch, args.wait_us / 1e6
         read_graphs = [graphs.read(path) for path in files]
-        self.models = {one.name: Model(one, args.instances, rows, wait, self.done) for one in read_graphs}
-
-    def done(self, jobs: list[Job], outputs: Arrays | Exception) -> None:
-        """Hands the outputs of a run over to the loop, from the thread of an instance."""
-        self.loop.call_soon_threadsafe(self.scatter, jobs, outputs)
-
-    @staticmethod
-    def scatter(jobs: list[Job], outputs: Arrays | Exception) -> None:
-        """Gives each request the rows that are its own."""
-        start = 0
-        for job in jobs:
-            end = start + job.rows
-            if not job.waiter.done():
-                own = outputs if isinstance(outputs, Exception) else [values[start:end] for values in outputs]
-                job.waiter.set_result(own)
-            start = end
+        self.models = {one.name: Model(one, args.instances, rows, wait) for one in read_graphs}
 
     async def ServerLive(self, _request: Any, _context: Any) -> Any:  # noqa: N802
         """It is live."""
@@ -165,11 +149,11 @@ class Service(service.GRPCInferenceServiceServicer):  # type: ignore[misc, name-
                 raise RefusedError(f"output {unknown[0]}: the model has none of that name")
         except RefusedError as refused:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(refused))
-        waiter = self.loop.create_future()
-        key = tuple(values.shape[1:] for values in inputs)
-        model.queue.put(Job(inputs, len(inputs[0]), key, waiter))
-        if isinstance(outputs := await waiter, Exception):
-            await context.abort(grpc.StatusCode.INTERNAL, str(outputs))
+        job = Job(inputs, len(inputs[0]), tuple(values.shape[1:] for values in inputs), model.loop.create_future())
+        model.put(job)
+        outputs = await job.answer
+        if isinstance(outputs, Exception):
+            return await context.abort(grpc.StatusCode.INTERNAL, str(outputs))
         return response(model.graph, request, outputs)
 
 
