@@ -34,7 +34,7 @@ const CAUTION: f64 = 0.8;
 
 /// For so long after a run, what runs cost counts as known; and for so many times as long as who asks would wait for an answer.
 ///
-/// The second bounds the share of the device that goes into trials of what is truly too slow: a fifth.
+/// The second bounds the share of the device that goes into trials of what is truly too slow: a quarter.
 const KNOWN_FOR: (Duration, u32) = (Duration::from_secs(1), 4);
 
 /// What an instance is doing.
