@@ -99,7 +99,9 @@ def graph_of(name: str, model: Model, folder: Path) -> Path:
     return graph
 
 
-def measured(model: Model, graph: Path, folder: Path, args: argparse.Namespace) -> dict[tuple[str, str], Figures]:
+def measured(
+    model: Model, graph: Path, folder: Path, number: int, args: argparse.Namespace
+) -> dict[tuple[str, str], Figures]:
     """Starts all servers, measures once, and gives the figures by load and server."""
     name, models = model.bundles[0], folder / "models"
     tensors, plain, triton = (serving.free_port() for _ in range(3))
@@ -136,7 +138,8 @@ def measured(model: Model, graph: Path, folder: Path, args: argparse.Namespace) 
             "bench", "--models", models, "--model", name, "--candidates", str(model.candidates), "--repeat", "1",
             "--concurrency", model.callers, "--rate", args.rate, "--duration", args.duration, "--warmup", "700ms",
             "--raw-batch", model.raw_batch, "--raw-duration", "500ms", *against,
-            "--deadline-ms", "2000", "--slo-ms", str(model.slo_ms), "--json", report, timeout=1800,
+            "--seed", str(number), "--deadline-ms", "2000", "--slo-ms", str(model.slo_ms), "--json", report,
+            timeout=1800,
         )  # fmt: skip
     if ended.returncode != 0:
         raise SystemExit(ended.stdout + ended.stderr)
@@ -202,7 +205,7 @@ def measure(name: str, args: argparse.Namespace) -> None:
         graph = graph_of(name, model, folder)
         try:
             for number in range(args.rounds):
-                rounds.append(measured(model, graph, folder, args))
+                rounds.append(measured(model, graph, folder, number, args))
                 print(f"{name}: round {number + 1} of {args.rounds}", file=sys.stderr)
         except KeyboardInterrupt:
             args.models = ""

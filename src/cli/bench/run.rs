@@ -152,7 +152,7 @@ impl Bench<'_> {
                     break;
                 }
                 // Who begins changes, so that nobody always has the machine as another left it.
-                let who = (turn + number) % generators.len();
+                let who = (turn + seed as usize) % generators.len();
                 let generator = &generators[who];
                 let contestant = match who.checked_sub(1) {
                     None => Contestant::Own(&watch),

@@ -70,7 +70,7 @@ impl Subject {
             (Way::Tensors, Some(rows)) => Calls::infer(&own(&facts, rows), Some(pool.candidates)),
             (Way::Tensors, None) => return Err(no_tensors("--by tensors")),
         };
-        let peers = peers(args, (&facts, pool.candidates), rows.as_ref()).await?;
+        let peers = peers(args, (&facts, Some(pool.candidates)), rows.as_ref()).await?;
         let instances = facts.instances.max(1) as usize;
         Ok(Self {
             facts,
@@ -106,7 +106,7 @@ impl Subject {
             }
             false => None,
         };
-        let peers = peers(args, (&facts, candidates), rows.as_ref()).await?;
+        let peers = peers(args, (&facts, None), rows.as_ref()).await?;
         let instances = facts.instances.max(1) as usize;
         let raw = raw(args, rows, (candidates, instances))?;
         let calls = Rc::new(calls);
@@ -139,7 +139,7 @@ fn own(facts: &ServerFacts, rows: &Rows) -> Vec<ModelInferRequest> {
 /// The other servers, with the same rows as each takes them.
 async fn peers(
     args: &BenchArgs,
-    (facts, candidates): (&ServerFacts, usize),
+    (facts, candidates): (&ServerFacts, Option<usize>),
     rows: Option<&Rows>,
 ) -> Result<Vec<(Peer, Rc<Calls>)>, String> {
     let mut peers = Vec::new();
@@ -150,7 +150,7 @@ async fn peers(
         let fit = Fit::new(inputs, &peer.inputs);
         let fit = fit.map_err(|wrong| format!("--against {against}: {wrong}"))?;
         let requests = rows.inputs.iter().map(|tensors| request_to(&peer, &fit, (inputs, tensors)));
-        let calls = Calls::infer(&requests.collect::<Vec<_>>(), Some(candidates));
+        let calls = Calls::infer(&requests.collect::<Vec<_>>(), candidates);
         peers.push((peer, Rc::new(calls)));
     }
     Ok(peers)
