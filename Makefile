@@ -31,9 +31,9 @@ test-models: ## Train tiny models end to end and serve them (installs PyTorch on
 	@scripts/test-models
 
 check: ## Check formatting, lints and documentation of the Rust code.
-	@cargo fmt --check
-	@cargo clippy --all-targets --locked -- -D warnings
-	@RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 
 bench: ## Run the benchmarks (ARGS='...' passes flags to cargo bench).
 	@scripts/fetch-onnxruntime

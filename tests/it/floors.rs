@@ -54,6 +54,10 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("tokenizers", &["ranking"]),
 ];
 
+/// The same of the Rust client.
+const CLIENT_HOMES: [(&str, &[&str]); 3] =
+    [("tonic_types", &["error"]), ("rand", &["client"]), ("tokio_stream", &["client"])];
+
 const MOST_LINES: usize = 500;
 const MOST_FUNCTION_LINES: usize = 70;
 
@@ -124,11 +128,24 @@ fn skip_space(text: &str, at: usize) -> usize {
     text.len() - text[at..].trim_start().len()
 }
 
+/// The server's source.
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let all = sources_in("src");
+    assert!(all.len() > 40, "the source was not found");
+    all
+}
+
+/// The Rust client's source.
+fn client_sources() -> Vec<Source> {
+    let all = sources_in("clients/rust/src");
+    assert!(all.len() > 10, "the client's source was not found");
+    all
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut all = Vec::new();
     collect(&root, &root, &mut all);
-    assert!(all.len() > 40, "the source was not found");
     all
 }
 
@@ -175,9 +192,15 @@ fn a_floor_names_only_floors_below_it() {
 
 #[test]
 fn a_third_party_name_stays_at_home() {
+    check_homes(sources(), &HOMES);
+    check_homes(client_sources(), &CLIENT_HOMES);
+}
+
+#[track_caller]
+fn check_homes(sources: Vec<Source>, homes: &[(&str, &[&str])]) {
     let mut wrong = Vec::new();
-    for source in sources() {
-        for (name, homes) in HOMES {
+    for source in sources {
+        for (name, homes) in homes {
             let uses = source.code.contains(&format!("{name}::"))
                 && source.code.match_indices(&format!("{name}::")).any(|(at, _)| {
                     let before = source.code[..at].chars().next_back();
@@ -206,11 +229,16 @@ fn module_path(source: &Source) -> Vec<String> {
 
 #[test]
 fn siblings_form_no_circle_and_leave_the_face_alone() {
-    let sources = sources();
+    check_siblings(&sources());
+    check_siblings(&client_sources());
+}
+
+#[track_caller]
+fn check_siblings(sources: &[Source]) {
     let modules: BTreeSet<Vec<String>> = sources.iter().map(module_path).collect();
     let mut arrows: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for source in &sources {
+    for source in sources {
         let own = module_path(source);
         for path in source.paths() {
             let target =
@@ -246,7 +274,7 @@ fn siblings_form_no_circle_and_leave_the_face_alone() {
 #[test]
 fn files_and_functions_stay_small() {
     let mut wrong = Vec::new();
-    for source in sources() {
+    for source in sources().into_iter().chain(client_sources()) {
         if source.lines > MOST_LINES {
             wrong.push(format!("{}: {} lines", source.path.display(), source.lines));
         }
@@ -276,7 +304,8 @@ fn files_and_functions_stay_small() {
 
 #[test]
 fn no_lint_is_silenced_without_a_reason() {
-    let silenced = sources().into_iter().filter(|source| source.code.contains("[allow("));
+    let all = sources().into_iter().chain(client_sources());
+    let silenced = all.filter(|source| source.code.contains("[allow("));
     let paths: Vec<PathBuf> = silenced.map(|source| source.path).collect();
     assert!(paths.is_empty(), "use #[expect(…, reason = …)]: {paths:?}");
 }

@@ -8,7 +8,10 @@ use std::{
 
 use podium_client::{Client, ErrorKind, RankRequest, RetryBudget, RetryPolicy, pb};
 use prost::Message;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     collector::Collector, fixture, patience::eventually, ports::free_port, replica::Replica,
@@ -64,6 +67,8 @@ async fn it_answers_what_the_server_answers() {
     assert_eq!(client.delete_user("ada").await.unwrap().events, 1);
     let gone = client.get_user("ada", "tiny-ranker").await;
     assert!(gone.is_ok_and(|user| user.recorded_events == 0));
+    let items = client.items(["item-00", "item-01"], "tiny-ranker").await.unwrap();
+    assert!(!items.columns.is_empty(), "the catalogue has columns");
     let models = client.server_info().await.unwrap().models;
     assert!(models.iter().any(|model| model.name == "tiny-ranker"));
     let counted = server.metric("podium_request_duration_seconds_count").await;
@@ -116,6 +121,30 @@ async fn a_server_that_comes_late_is_waited_for() {
     let begun = Instant::now();
     patient.rank(request("nobody")).await.unwrap();
     assert!(begun.elapsed() > Duration::from_millis(350), "nobody was there before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_in_a_call_is_tried_again() {
+    let server = Replica::configured(&[]).await;
+    let (door, behind) = (free_port(), server.port);
+    let listener = TcpListener::bind(("127.0.0.1", door)).await.unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut outside, _) = listener.accept().await.unwrap();
+            if number < 2 {
+                // It breaks while the call is on its way.
+                outside.read_u64().await.unwrap();
+                continue;
+            }
+            let mut inside = TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
+            tokio::spawn(async move {
+                tokio::io::copy_bidirectional(&mut outside, &mut inside).await.ok();
+            });
+        }
+    });
+    let error = lonely(door, LONG, (1, 0.0)).rank(request("nobody")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    lonely(door, LONG, (100, 100.0)).rank(request("nobody")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,8 @@ use crate::{budget::RetryBudget, error::Error, policy::RetryPolicy};
 pub(crate) struct Attempts<'a> {
     policy: &'a RetryPolicy,
     budget: &'a RetryBudget,
-    ends: Instant,
+    begun: Instant,
+    deadline: Duration,
     made: u32,
 }
 
@@ -24,7 +25,7 @@ impl<'a> Attempts<'a> {
         budget: &'a RetryBudget,
     ) -> Self {
         budget.called();
-        Self { policy, budget, ends: now + deadline, made: 0 }
+        Self { policy, budget, begun: now, deadline, made: 0 }
     }
 
     /// Counts an attempt, and tells how long it may take.
@@ -34,7 +35,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn left(&self, now: Instant) -> Duration {
-        self.ends.saturating_duration_since(now)
+        self.deadline.saturating_sub(now.saturating_duration_since(self.begun))
     }
 
     /// How often it was tried.

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use crate::{
-    budget::RetryBudget, client::Client, error::Error, options::Options, policy::RetryPolicy,
-};
+use crate::{budget::RetryBudget, error::Error, options::Options, policy::RetryPolicy};
 
-/// How a client is set up: [`Client::builder`] begins.
+/// A connection on which calls wait is asked so often whether it is still there, and is given up after so long without an answer.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// How a client is set up: [`Client::builder`](crate::Client::builder) begins.
 #[derive(Debug)]
 #[must_use = "`connect` makes the client"]
 pub struct ClientBuilder {
@@ -57,17 +58,17 @@ impl ClientBuilder {
         Self { tls: Some(tls), ..self }
     }
 
-    /// Makes the client. It connects with its first call, and again whenever it has to.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the address is no URL, the caller's name cannot be sent, or
-    /// what is given for TLS cannot be used.
-    pub fn connect(self) -> Result<Client, Error> {
+    /// The connection, which is made by the first call, and what all calls have in common.
+    pub(crate) fn parts(self) -> Result<(Channel, Options), Error> {
         let told = |why: &dyn std::fmt::Display| {
             Error::unusable(format!("{}: {why}; write http://HOST:PORT", self.address))
         };
         let endpoint = Endpoint::from_shared(self.address.clone()).map_err(|e| told(&e))?;
-        let endpoint = endpoint.tcp_nodelay(true).connect_timeout(self.deadline);
+        let endpoint = endpoint
+            .tcp_nodelay(true)
+            .connect_timeout(self.deadline)
+            .http2_keep_alive_interval(KEEP_ALIVE.0)
+            .keep_alive_timeout(KEEP_ALIVE.1);
         let endpoint = match self.tls.clone() {
             Some(tls) => endpoint.tls_config(tls).map_err(|e| told(&e))?,
             None => endpoint,
@@ -79,6 +80,6 @@ impl ClientBuilder {
             let wrong = |_| Error::unusable("caller: a name has letters, digits, - and _ only");
             options.set("podium-caller", caller.map_err(wrong)?);
         }
-        Ok(Client::new_over(endpoint.connect_lazy(), options))
+        Ok((endpoint.connect_lazy(), options))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Request, Response, Status, Streaming, transport::Channel};
+use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
 use crate::{
     attempts::Attempts,
@@ -30,6 +30,18 @@ pub struct Client {
     options: Options,
 }
 
+impl ClientBuilder {
+    /// Makes the client. It connects with its first call, and again whenever it has to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument): the address is no URL, the caller's name cannot be sent, or
+    /// what is given for TLS cannot be used.
+    pub fn connect(self) -> Result<Client, Error> {
+        let (channel, options) = self.parts()?;
+        Ok(Client { channel, options })
+    }
+}
+
 impl Client {
     /// A client of the server at `http://HOST:PORT`, with a deadline of a second. It connects with its first call.
     ///
@@ -42,10 +54,6 @@ impl Client {
     /// Begins a client of the server at `http://HOST:PORT`.
     pub fn builder(address: &str) -> ClientBuilder {
         ClientBuilder::new(address)
-    }
-
-    pub(crate) fn new_over(channel: Channel, options: Options) -> Self {
-        Self { channel, options }
     }
 
     /// The same with another deadline.
@@ -93,8 +101,9 @@ impl Client {
     /// [`Error`], where there is no stream at all.
     pub async fn rank_stream(&self, requests: Vec<pb::RankRequest>) -> Result<RankAnswers, Error> {
         let request = self.options.request(tokio_stream::iter(requests), self.options.deadline);
-        let answers = self.ranks().rank_stream(request).await.map_err(of_call)?;
-        Ok(RankAnswers::new(answers.into_inner()))
+        let begun = Instant::now();
+        let answers = self.in_time(self.ranks().rank_stream(request)).await?;
+        Ok(RankAnswers::new(answers, begun, self.options.deadline.saturating_add(GRACE)))
     }
 
     /// Tells what users did. Each event counts once by its id, however often it is sent.
@@ -134,8 +143,7 @@ impl Client {
     /// [`Error`]; its metadata says how many are `stored`.
     pub async fn put_embeddings(&self, parts: Vec<pb::PutEmbeddingsRequest>) -> Result<u64, Error> {
         let request = self.options.request(tokio_stream::iter(parts), self.options.deadline);
-        let answer = self.users().put_embeddings(request).await.map_err(of_call)?;
-        Ok(answer.into_inner().stored)
+        Ok(self.in_time(self.users().put_embeddings(request)).await?.stored)
     }
 
     /// Has embeddings computed before they are needed; the stream tells how far that is. Not tried again.
@@ -147,7 +155,7 @@ impl Client {
         message: pb::WarmUsersRequest,
     ) -> Result<Streaming<pb::WarmUsersResponse>, Error> {
         let request = self.options.request(message, self.options.deadline);
-        Ok(self.users().warm_users(request).await.map_err(of_call)?.into_inner())
+        self.in_time(self.users().warm_users(request)).await
     }
 
     /// Limits, models and their features.
@@ -157,6 +165,21 @@ impl Client {
     pub async fn server_info(&self) -> Result<pb::GetServerInfoResponse, Error> {
         let message = pb::GetServerInfoRequest {};
         self.call("", message, async |request| self.infos().get_server_info(request).await).await
+    }
+
+    /// What the catalogue of a model says of items; `model` is empty for the default one.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn items(
+        &self,
+        ids: impl IntoIterator<Item = impl Into<String>>,
+        model: &str,
+    ) -> Result<pb::GetItemsResponse, Error> {
+        let model = pb::ModelSelector { name: model.to_owned(), selector: None };
+        let ids = ids.into_iter().map(Into::into).collect();
+        let message = pb::GetItemsRequest { model: Some(model), ids };
+        self.call("", message, async |request| self.infos().get_items(request).await).await
     }
 
     fn ranks(&self) -> RankServiceClient<Channel> {
@@ -171,6 +194,15 @@ impl Client {
         InfoServiceClient::new(self.channel()).max_decoding_message_size(LARGEST_ANSWER)
     }
 
+    /// The beginning of a stream, within the deadline.
+    async fn in_time<A>(
+        &self,
+        sent: impl Future<Output = Result<Response<A>, Status>>,
+    ) -> Result<A, Error> {
+        let answer = timeout(self.options.deadline.saturating_add(GRACE), sent).await;
+        Ok(answer.map_err(|_| Error::late())??.into_inner())
+    }
+
     /// Sends a message, and sends it again as far as that can help and the deadline and the budget allow.
     async fn call<M: Clone, A>(
         &self,
@@ -183,9 +215,9 @@ impl Client {
         loop {
             let left = attempts.begin(Instant::now());
             let request = self.options.request(message.clone(), left);
-            let error = match timeout(left + GRACE, send(request)).await {
+            let error = match timeout(left.saturating_add(GRACE), send(request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                Ok(Err(status)) => of_call(status),
+                Ok(Err(status)) => status.into(),
                 Err(_) => Error::late(),
             };
             match attempts.pause_after(Instant::now(), &error, rand::random()) {
@@ -193,13 +225,5 @@ impl Client {
                 None => return Err(error.with_call(request_id, attempts.made())),
             }
         }
-    }
-}
-
-/// The error of a call; that the client itself stopped waiting is told as such.
-fn of_call(status: Status) -> Error {
-    match status.code() {
-        Code::Cancelled => Error::late(),
-        _ => status.into(),
     }
 }

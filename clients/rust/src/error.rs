@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use crate::pb;
@@ -71,6 +71,17 @@ impl Error {
     /// A call that the caller stopped waiting for.
     pub(crate) fn late() -> Self {
         Self::new(Code::DeadlineExceeded, "no answer came within the deadline")
+    }
+
+    /// A status that has a source was made on this side: time ran out, or the connection is not there or broke. What code it has depends
+    /// on how far the call was.
+    fn unreached(source: &(dyn std::error::Error + 'static)) -> Self {
+        let chain = || std::iter::successors(Some(source), |error| error.source());
+        let causes: Vec<String> = chain().map(ToString::to_string).collect();
+        match chain().any(|error| error.is::<TimeoutExpired>()) {
+            true => Self::late(),
+            false => Self::new(Code::Unavailable, causes.join(": ")),
+        }
     }
 
     /// Something that was given to the client and cannot be used.
@@ -161,6 +172,9 @@ impl Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
+        if let Some(source) = std::error::Error::source(&status) {
+            return Self::unreached(source);
+        }
         let details = status.get_error_details();
         let mut facts = Self::new(status.code(), status.message()).0;
         if let Some(info) = details.error_info() {

@@ -1,3 +1,3 @@
-#![allow(missing_docs, clippy::all, reason = "generated, with the comments of the proto files")]
+#![expect(clippy::all, reason = "generated")]
 
 tonic::include_proto!("podium.v1");
